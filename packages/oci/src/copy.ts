@@ -1,0 +1,162 @@
+import { type Content, sizeMismatch } from './content.ts';
+import { type Digest, isDigest } from './digest.ts';
+import { OciError, throwIfAborted } from './error.ts';
+import type { Context } from './event.ts';
+import { blobsOf, type Descriptor, isForeign, type Manifest } from './manifest.ts';
+import type { Registry, Repository } from './registry.ts';
+
+export interface CopyOptions {
+  /** The tag to set at the target; none by default. */
+  readonly tag?: string;
+  /** Which children of an index come along; all by default. */
+  readonly children?: (child: Descriptor) => boolean;
+  /**
+   * Looks at every blob even where the target has the manifest already. For targets whose manifests
+   * may stand without their blobs.
+   */
+  readonly recheck?: boolean;
+  /** A repository of the target that may have the blobs already. */
+  readonly mountFrom?: string;
+}
+
+/** Deeper nesting of indexes than any real image has. */
+const deepest = 4;
+
+/**
+ * Copies an image or index, children before parents, and everything before the tag: whoever reads
+ * the target meanwhile sees the image whole or not at all. What the target has is not read from the
+ * source. This is the one loop that moves images; push, pull, save, load and sync are calls of it.
+ *
+ * Throws NOT_FOUND where the source lacks a part, and what either side throws.
+ *
+ * @param reference tag or digest at the source
+ */
+export async function copy(
+  source: Repository,
+  reference: string,
+  target: Repository<Registry>,
+  options: CopyOptions,
+  context: Context,
+): Promise<Manifest> {
+  const started = new Map<Digest, Promise<void>>();
+  const root = await fetchRoot(source, reference);
+  if (!options.recheck && (await isThere(target, root.digest, options.tag))) return root;
+  await copyManifest(root, 0);
+  return root;
+
+  function once(digest: Digest, job: () => Promise<void>): Promise<void> {
+    const running = started.get(digest) ?? job();
+    started.set(digest, running);
+    return running;
+  }
+
+  async function copyManifest(manifest: Manifest, depth: number): Promise<void> {
+    throwIfAborted(context.signal);
+    const isRoot = manifest === root;
+    if (isRoot || options.recheck || !(await isThere(target, manifest.digest))) {
+      if (manifest.kind === 'image') {
+        await settleAll(blobsOf(manifest).map((blob) => once(blob.digest, () => copyBlob(blob))));
+      } else {
+        const children = manifest.manifests.filter(options.children ?? (() => true));
+        await settleAll(
+          children.map((child) => once(child.digest, () => copyChild(manifest, child, depth + 1))),
+        );
+      }
+    }
+    await target.registry.putManifest(
+      target.repository,
+      manifest,
+      isRoot ? options.tag : undefined,
+    );
+  }
+
+  async function copyChild(parent: Manifest, child: Descriptor, depth: number): Promise<void> {
+    if (depth > deepest) {
+      throw new OciError(
+        'MANIFEST_INVALID',
+        `index ${root.digest} of ${source.repository} is nested deeper than ${deepest}`,
+      );
+    }
+    const manifest = await context.transfer(() =>
+      source.registry.manifest(source.repository, child.digest),
+    );
+    if (!manifest) throw missing(source, `manifest ${child.digest} of index ${parent.digest}`);
+    if (manifest.size !== child.size) {
+      throw sizeMismatch(
+        `manifest of ${source.repository}`,
+        child.digest,
+        child.size,
+        manifest.size,
+      );
+    }
+    await copyManifest(manifest, depth);
+  }
+
+  async function copyBlob(blob: Descriptor): Promise<void> {
+    if (isForeign(blob)) {
+      context.report({
+        type: 'warning',
+        message: `${source.repository}: layer ${blob.digest} may not be redistributed and was left out`,
+      });
+      return;
+    }
+    await context.transfer(async () => {
+      throwIfAborted(context.signal);
+      const { repository } = source;
+      const content = await source.registry.blob(repository, blob.digest, blob.size);
+      if (!content) throw missing(source, `blob ${blob.digest}`);
+      if (content.size !== blob.size) {
+        throw sizeMismatch(`blob of ${repository}`, blob.digest, blob.size, content.size);
+      }
+      const event = { type: 'blob', repository, digest: blob.digest, size: blob.size } as const;
+      let opened = false;
+      const watched = observed(content, (moved) => {
+        if (!opened) context.report({ ...event, state: 'start' });
+        opened = true;
+        context.report({ ...event, state: 'moved', moved });
+      });
+      await target.registry.putBlob(target.repository, blob.digest, watched, options.mountFrom);
+      context.report({ ...event, state: opened ? 'done' : 'present' });
+    });
+  }
+}
+
+async function fetchRoot(source: Repository, reference: string): Promise<Manifest> {
+  const { registry, repository } = source;
+  const digest = isDigest(reference)
+    ? reference
+    : (await registry.resolve(repository, reference))?.digest;
+  const root = digest && (await registry.manifest(repository, digest));
+  if (!root) {
+    throw missing(source, isDigest(reference) ? `manifest ${reference}` : `tag ${reference}`);
+  }
+  return root;
+}
+
+async function isThere(target: Repository, digest: Digest, tag?: string): Promise<boolean> {
+  const found = await target.registry.resolve(target.repository, tag ?? digest);
+  return found?.digest === digest;
+}
+
+function missing(source: Repository, what: string): OciError {
+  return new OciError('NOT_FOUND', `${source.repository || 'image'}: the source has no ${what}`);
+}
+
+/** The same content (and whatever else is known of it), telling how many bytes each step delivers. */
+function observed(content: Content, moved: (bytes: number) => void): Content {
+  return {
+    ...content,
+    async *open(range) {
+      for await (const chunk of content.open(range)) {
+        moved(chunk.length);
+        yield chunk;
+      }
+    },
+  };
+}
+
+/** Waits for all of them, then throws the first failure: nothing goes on behind the caller's back. */
+async function settleAll(jobs: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(jobs);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

@@ -1,0 +1,188 @@
+import { z } from 'zod';
+import { digestMismatch } from './content.ts';
+import { type Digest, digestAlgorithm, digestOf, isDigest } from './digest.ts';
+import { OciError } from './error.ts';
+import { jsonOf } from './json.ts';
+import { platformSchema } from './platform.ts';
+
+/** The media types this project writes or tells apart. */
+export const mediaTypes = {
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+  ociLayer: 'application/vnd.oci.image.layer.v1.tar',
+  ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+} as const;
+
+/** Every manifest media type that is understood, in the order of preference for `Accept`. */
+export const manifestMediaTypes: readonly string[] = [
+  mediaTypes.ociIndex,
+  mediaTypes.ociManifest,
+  mediaTypes.dockerList,
+  mediaTypes.dockerManifest,
+];
+
+/** The largest manifest that registries have to take, in bytes. */
+export const manifestLimit = 4 * 1024 * 1024;
+
+/** The largest image config that is read into memory, in bytes. */
+export const configLimit = 8 * 1024 * 1024;
+
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
+  error: 'not a digest',
+});
+
+/**
+ * What points at content: media type, digest, size in bytes.
+ * https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md
+ */
+export const descriptorSchema = z.looseObject({
+  mediaType: z.string(),
+  digest,
+  size: z.int().nonnegative(),
+  urls: z.array(z.string()).optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+  platform: platformSchema.optional(),
+  artifactType: z.string().optional(),
+});
+
+export type Descriptor = Readonly<z.infer<typeof descriptorSchema>>;
+
+const imageSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  config: descriptorSchema,
+  layers: z.array(descriptorSchema),
+  subject: descriptorSchema.optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+});
+
+const indexSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  manifests: z.array(descriptorSchema),
+  subject: descriptorSchema.optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+});
+
+interface Bytes {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  /** The bytes that were hashed; never serialised again. */
+  readonly bytes: Uint8Array;
+}
+
+/** https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md */
+export interface ImageManifest extends Bytes {
+  readonly kind: 'image';
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md */
+export interface IndexManifest extends Bytes {
+  readonly kind: 'index';
+  readonly manifests: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export type Manifest = ImageManifest | IndexManifest;
+
+/**
+ * Reads a manifest or index. The body decides what it is; a `Content-Type` that says otherwise, or a
+ * body that could be read as both, is refused (CVE-2021-41190). Throws MANIFEST_INVALID,
+ * DIGEST_MISMATCH, or UNSUPPORTED for schema 1.
+ *
+ * @param expected the digest these bytes were asked for by
+ * @param declared the media type that came with them, if any
+ * @param what how errors name the manifest, for instance `docker.io/library/nginx`
+ */
+export function parseManifest(
+  body: Uint8Array,
+  what: string,
+  expected?: Digest,
+  declared?: string,
+): Manifest {
+  const digest = digestOf(body, expected ? digestAlgorithm(expected) : 'sha256');
+  if (expected && digest !== expected)
+    throw digestMismatch(`manifest of ${what}`, expected, digest);
+  const invalid: Invalid = (why, cause) =>
+    new OciError('MANIFEST_INVALID', `manifest ${digest} of ${what}: ${why}`, { cause });
+  if (body.length > manifestLimit) throw invalid(`larger than ${manifestLimit} bytes`);
+  const json = read(
+    z.record(z.string(), z.unknown(), { error: 'not a JSON object' }),
+    jsonOf(body),
+    invalid,
+  );
+  if ('layers' in json && 'manifests' in json) {
+    throw invalid('has both layers and manifests, so it could be read as two things');
+  }
+  if (json.schemaVersion === 1 || 'fsLayers' in json) {
+    throw new OciError('UNSUPPORTED', `${what} is a schema 1 image`, {
+      hint: 'Schema 1 was retired by every registry; push the image again with a current tool.',
+    });
+  }
+  const common = { digest, size: body.length, bytes: body };
+  if ('manifests' in json) {
+    const index = read(indexSchema, json, invalid);
+    const mediaType = index.mediaType ?? mediaTypes.ociIndex;
+    checkMediaType(mediaType, declared, [mediaTypes.ociIndex, mediaTypes.dockerList], invalid);
+    const { manifests, annotations = {} } = index;
+    return { kind: 'index', mediaType, ...common, manifests, annotations };
+  }
+  const image = read(imageSchema, json, invalid);
+  const mediaType = image.mediaType ?? mediaTypes.ociManifest;
+  checkMediaType(mediaType, declared, [mediaTypes.ociManifest, mediaTypes.dockerManifest], invalid);
+  const { config, layers, annotations = {} } = image;
+  return { kind: 'image', mediaType, ...common, config, layers, annotations };
+}
+
+type Invalid = (why: string, cause?: unknown) => OciError;
+
+function read<T>(schema: z.ZodType<T>, json: unknown, invalid: Invalid): T {
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw invalid(z.prettifyError(parsed.error), parsed.error);
+}
+
+function checkMediaType(
+  mediaType: string,
+  declared: string | undefined,
+  shapes: readonly string[],
+  invalid: Invalid,
+): void {
+  if (!shapes.includes(mediaType)) {
+    throw invalid(`media type ${JSON.stringify(mediaType)} does not fit its fields`);
+  }
+  const said = declared?.split(';')[0]?.trim();
+  if (said && manifestMediaTypes.includes(said) && said !== mediaType) {
+    throw invalid(`came as ${said} but is ${mediaType}`);
+  }
+}
+
+/** The descriptor of a manifest. */
+export function describe(manifest: Manifest): Descriptor {
+  return { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.size };
+}
+
+/** Config and layers of an image, each once, in the order they are needed. */
+export function blobsOf(manifest: ImageManifest): readonly Descriptor[] {
+  const unique = new Map(
+    [manifest.config, ...manifest.layers].map((descriptor) => [descriptor.digest, descriptor]),
+  );
+  return [...unique.values()];
+}
+
+/**
+ * A layer that its image's owner forbids to pass on; it is named by URLs and never copied or served
+ * (CVE-2020-15157).
+ */
+export function isForeign(descriptor: Descriptor): boolean {
+  return /nondistributable|foreign/.test(descriptor.mediaType);
+}

@@ -1,0 +1,56 @@
+import { bytes, readVerified } from './content.ts';
+import { type Digest, isDigest } from './digest.ts';
+import { describe, type Manifest } from './manifest.ts';
+import type { Registry } from './registry.ts';
+
+interface MemoryRepository {
+  readonly blobs: Map<Digest, Uint8Array>;
+  readonly manifests: Map<Digest, Manifest>;
+  readonly tags: Map<string, Digest>;
+}
+
+/** A registry in memory: the reference implementation of the contract, and the only double in tests. */
+export function memory(): Registry {
+  const repositories = new Map<string, MemoryRepository>();
+  const open = (name: string): MemoryRepository => {
+    const known = repositories.get(name);
+    if (known) return known;
+    const created = { blobs: new Map(), manifests: new Map(), tags: new Map() };
+    repositories.set(name, created);
+    return created;
+  };
+  return {
+    async resolve(repository, reference) {
+      const at = repositories.get(repository);
+      const digest = isDigest(reference) ? reference : at?.tags.get(reference);
+      const manifest = digest && at?.manifests.get(digest);
+      return manifest && describe(manifest);
+    },
+    async manifest(repository, digest) {
+      return repositories.get(repository)?.manifests.get(digest);
+    },
+    async blob(repository, digest) {
+      const found = repositories.get(repository)?.blobs.get(digest);
+      return found && bytes(found);
+    },
+    async *repositories() {
+      yield* [...repositories.keys()].sort();
+    },
+    async *tags(repository) {
+      yield* [...(repositories.get(repository)?.tags.keys() ?? [])].sort();
+    },
+    async putBlob(repository, digest, content, mountFrom) {
+      const { blobs } = open(repository);
+      if (blobs.has(digest)) return;
+      const mounted = mountFrom && repositories.get(mountFrom)?.blobs.get(digest);
+      const found =
+        mounted || (await readVerified(content, digest, content.size, `blob of ${repository}`));
+      blobs.set(digest, found);
+    },
+    async putManifest(repository, manifest, tag) {
+      const { manifests, tags } = open(repository);
+      manifests.set(manifest.digest, manifest);
+      if (tag) tags.set(tag, manifest.digest);
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { RegistryReader } from './registry.ts';
+
+/** Several registries as one: the first that has something gives it. Names are united and sorted. */
+export function overlay(...readers: readonly RegistryReader[]): RegistryReader {
+  const first = async <T>(
+    ask: (reader: RegistryReader) => Promise<T | undefined>,
+  ): Promise<T | undefined> => {
+    for (const reader of readers) {
+      const found = await ask(reader);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return {
+    resolve: (repository, reference) => first((reader) => reader.resolve(repository, reference)),
+    manifest: (repository, digest) => first((reader) => reader.manifest(repository, digest)),
+    blob: (repository, digest, size) => first((reader) => reader.blob(repository, digest, size)),
+    repositories: () => united(readers.map((reader) => reader.repositories())),
+    tags: (repository) => united(readers.map((reader) => reader.tags(repository))),
+  };
+}
+
+async function* united(lists: readonly AsyncIterable<string>[]): AsyncIterable<string> {
+  const names = new Set<string>();
+  for (const list of lists) for await (const name of list) names.add(name);
+  yield* [...names].sort();
+}
+
+/** How a view's repository names map to those of the registry behind it, one to one. */
+export interface Naming {
+  /** The name behind, or undefined where the view has no such repository. */
+  inner(name: string): string | undefined;
+  /** The name in the view, or undefined where the view leaves the repository out. */
+  outer(inner: string): string | undefined;
+}
+
+/** A part of a registry, under other names if need be. */
+export function select(reader: RegistryReader, naming: Naming): RegistryReader {
+  const ask = async <T>(
+    name: string,
+    question: (inner: string) => Promise<T | undefined>,
+  ): Promise<T | undefined> => {
+    const inner = naming.inner(name);
+    return inner === undefined ? undefined : question(inner);
+  };
+  return {
+    resolve: (name, reference) => ask(name, (inner) => reader.resolve(inner, reference)),
+    manifest: (name, digest) => ask(name, (inner) => reader.manifest(inner, digest)),
+    blob: (name, digest, size) => ask(name, (inner) => reader.blob(inner, digest, size)),
+    async *repositories() {
+      for await (const inner of reader.repositories()) {
+        const name = naming.outer(inner);
+        if (name !== undefined) yield name;
+      }
+    },
+    async *tags(name) {
+      const inner = naming.inner(name);
+      if (inner !== undefined) yield* reader.tags(inner);
+    },
+  };
+}
+
+/** The repositories below a prefix, named without it: `docker.io/library/nginx` under `docker.io` is `library/nginx`. */
+export function under(prefix: string): Naming {
+  return {
+    inner: (name) => (prefix ? `${prefix}/${name}` : name),
+    outer: (inner) =>
+      !prefix ? inner : inner.startsWith(`${prefix}/`) ? inner.slice(prefix.length + 1) : undefined,
+  };
+}

@@ -1,0 +1,107 @@
+import {
+  blobsOf,
+  bytes,
+  type Content,
+  type Descriptor,
+  type Digest,
+  describe,
+  type ImageManifest,
+  type Manifest,
+  OciError,
+  type RegistryReader,
+  verified,
+} from '@cluster-image/oci';
+import { ociBlobPath, ociLayoutFiles, refName } from './oci-layout.ts';
+import { type TarEntry, tarball } from './tar-writer.ts';
+
+export interface ArchivedReference {
+  /** What the layout calls the image: a tag, or a whole reference. */
+  readonly name: string;
+  /** What docker calls it: `name:tag`. */
+  readonly repoTag: string;
+}
+
+/**
+ * The archive that holds an image, as a content: nothing is read before it is opened, and no blob is
+ * copied before that. It is an OCI layout; with `docker` it also has the `manifest.json` that
+ * dockerd reads, which is why `docker load`, podman, containerd and skopeo all take it.
+ *
+ * Throws UNSUPPORTED where `docker` is asked for an image of several platforms, and NOT_FOUND where
+ * a part is missing.
+ */
+export async function imageArchive(
+  source: RegistryReader,
+  repository: string,
+  root: Manifest,
+  reference: ArchivedReference,
+  format: 'oci' | 'docker',
+): Promise<Content> {
+  const blobs = new Map<Digest, Content>();
+  await collect(root);
+  const named = { ...describe(root), annotations: { [refName]: reference.name } };
+  const files: Record<string, string> = { ...ociLayoutFiles([named]) };
+  if (format === 'docker') files['manifest.json'] = dockerManifest(root, reference);
+  return tarball([
+    ...directories([
+      'blobs',
+      ...new Set([...blobs.keys()].map((digest) => `blobs/${algorithm(digest)}`)),
+    ]),
+    ...[...blobs].map(([digest, content]) => fileEntry(ociBlobPath(digest), content)),
+    ...Object.entries(files).map(([path, text]) => fileEntry(path, bytes(text))),
+  ]);
+
+  async function collect(manifest: Manifest): Promise<void> {
+    blobs.set(manifest.digest, bytes(manifest.bytes));
+    if (manifest.kind === 'image') {
+      for (const blob of blobsOf(manifest)) await collectBlob(blob);
+      return;
+    }
+    for (const child of manifest.manifests) {
+      const found = await source.manifest(repository, child.digest);
+      if (!found) throw missing('manifest', child.digest);
+      await collect(found);
+    }
+  }
+
+  async function collectBlob({ digest, size }: Descriptor): Promise<void> {
+    const found = await source.blob(repository, digest, size);
+    if (!found) throw missing('blob', digest);
+    blobs.set(digest, verified(found, digest, `blob of ${reference.repoTag}`));
+  }
+
+  function missing(what: string, digest: Digest): OciError {
+    return new OciError('NOT_FOUND', `${reference.repoTag}: the source has no ${what} ${digest}`);
+  }
+}
+
+function dockerManifest(root: Manifest, { repoTag }: ArchivedReference): string {
+  if (root.kind === 'index') {
+    throw new OciError(
+      'UNSUPPORTED',
+      `${repoTag} has several platforms, a docker archive has one`,
+      {
+        hint: 'Choose one with --platform, or save it as oci-archive:.',
+      },
+    );
+  }
+  const image: ImageManifest = root;
+  return JSON.stringify([
+    {
+      Config: ociBlobPath(image.config.digest),
+      RepoTags: [repoTag],
+      Layers: image.layers.map((layer) => ociBlobPath(layer.digest)),
+    },
+  ]);
+}
+
+function fileEntry(path: string, content: Content): TarEntry {
+  return { type: 'file', path, mode: 0o644, content };
+}
+
+function directories(paths: readonly string[]): readonly TarEntry[] {
+  return paths.map((path) => ({ type: 'directory', path, mode: 0o755 }));
+}
+
+function algorithm(digest: Digest): string {
+  return digest.slice(0, digest.indexOf(':'));
+}

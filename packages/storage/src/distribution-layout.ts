@@ -1,0 +1,141 @@
+import {
+  bytes,
+  type Content,
+  type Descriptor,
+  type Digest,
+  describe,
+  isDigest,
+  isTag,
+  type Manifest,
+  manifestLimit,
+  parseManifest,
+  type Registry,
+  readAll,
+} from '@cluster-image/oci';
+import { type Disk, disk as openDisk } from './disk.ts';
+import { layoutPaths, parseLink } from './distribution-paths.ts';
+import { asStored, storedFile } from './file.ts';
+import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
+import { stage } from './stage.ts';
+
+export interface DistributionLayout extends Registry {
+  readonly disk: Disk;
+  /** A blob or manifest by digest alone, whatever repository it belongs to. */
+  content(digest: Digest): Promise<Content | undefined>;
+  /** Stores a blob that belongs to no repository. */
+  putContent(digest: Digest, content: Content): Promise<void>;
+}
+
+export interface LayoutOptions {
+  readonly fs?: FileSystem;
+  /** Keeps what arrived of a blob when the rest fails, for a later attempt to resume. */
+  readonly resumable?: boolean;
+}
+
+/**
+ * A directory in the layout of the `distribution` registry, which that registry can serve as it is
+ * (`distribution-paths.ts` has the drawing). Content that a store already keeps on the same file
+ * system is linked, not copied.
+ *
+ * Whatever happens, a reader sees a tag as it was or as it will be: blobs come before the manifests
+ * that name them, manifests before tags, and each step is durable before the next.
+ */
+export function distributionLayout(root: string, options: LayoutOptions = {}): DistributionLayout {
+  const { fs = nodeFileSystem, resumable = false } = options;
+  const disk = openDisk(root, fs);
+  const storeBytes = stage(disk, resumable);
+
+  async function content(digest: Digest): Promise<Content | undefined> {
+    const path = disk.path(layoutPaths.blob(digest));
+    const found = await disk.content(path);
+    return found && asStored(found, { path, digest });
+  }
+
+  async function putContent(digest: Digest, source: Content): Promise<void> {
+    const path = disk.path(layoutPaths.blob(digest));
+    const there = await onDisk(fs, path, () => ifExists(fs.stat(path)));
+    if (there?.isFile() && there.size === source.size) return;
+    const original = storedFile(source);
+    const linkable = original?.digest === digest && !there;
+    if (linkable && (await disk.link(original.path, path))) return;
+    await storeBytes(source, digest, path);
+  }
+
+  async function putLink(path: string, digest: Digest): Promise<void> {
+    const target = disk.path(path);
+    if ((await disk.text(target)) !== digest) await disk.write(target, digest);
+  }
+
+  async function readLink(path: string): Promise<Digest | undefined> {
+    const target = disk.path(path);
+    const text = await disk.text(target);
+    return text === undefined ? undefined : parseLink(text, target);
+  }
+
+  async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
+    if (!(await readLink(layoutPaths.revision(repository, digest)))) return undefined;
+    const found = await content(digest);
+    if (!found) return undefined;
+    return parseManifest(await readAll(found, manifestLimit), `${repository} in ${root}`, digest);
+  }
+
+  return {
+    disk,
+    content,
+    putContent,
+    manifest,
+    async resolve(repository, reference): Promise<Descriptor | undefined> {
+      const digest = isDigest(reference)
+        ? reference
+        : isTag(reference)
+          ? await readLink(layoutPaths.tag(repository, reference))
+          : undefined;
+      const found = digest && (await manifest(repository, digest));
+      return found && describe(found);
+    },
+    async blob(repository, digest) {
+      if (!(await readLink(layoutPaths.layer(repository, digest)))) return undefined;
+      return content(digest);
+    },
+    async *repositories() {
+      yield* (await repositoriesBelow(disk, '')).sort();
+    },
+    async *tags(repository) {
+      for (const tag of await disk.names(disk.path(layoutPaths.tags(repository)))) {
+        if (isTag(tag) && (await disk.text(disk.path(layoutPaths.tag(repository, tag))))) yield tag;
+      }
+    },
+    async putBlob(repository, digest, source) {
+      const link = layoutPaths.layer(repository, digest);
+      await putContent(digest, source);
+      await putLink(link, digest);
+    },
+    async putManifest(repository, manifest, tag) {
+      const { digest } = manifest;
+      const revision = layoutPaths.revision(repository, digest);
+      await disk.flush();
+      await putContent(digest, bytes(manifest.bytes));
+      await disk.flush();
+      // A registry lists a repository by this directory, which an index alone would not make.
+      await disk.makeDirectory(disk.path(layoutPaths.layers(repository)));
+      await putLink(revision, digest);
+      if (tag !== undefined) {
+        await disk.flush();
+        await putLink(layoutPaths.tagged(repository, tag, digest), digest);
+        await putLink(layoutPaths.tag(repository, tag), digest);
+      }
+      await disk.flush();
+      if (!resumable) await disk.tidy();
+    },
+  };
+}
+
+async function repositoriesBelow(disk: Disk, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await disk.names(disk.path(layoutPaths.repositories, prefix))) {
+    if (name === '_manifests') found.push(prefix);
+    if (name.startsWith('_') || name.startsWith('.')) continue;
+    found.push(...(await repositoriesBelow(disk, prefix ? `${prefix}/${name}` : name)));
+  }
+  return found;
+}

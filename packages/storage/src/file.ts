@@ -1,0 +1,68 @@
+import { type Content, type Digest, OciError, type Range } from '@cluster-image/oci';
+import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
+
+/** Bytes asked of the operating system at a time: large enough that calls cost nothing beside the copying. */
+const chunkSize = 256 * 1024;
+
+const stored = Symbol('stored');
+
+/** A content that is a file whose bytes were checked against the digest when they were stored. */
+interface StoredContent extends Content {
+  readonly [stored]: StoredFile;
+}
+
+export interface StoredFile {
+  readonly path: string;
+  readonly digest: Digest;
+}
+
+/** The content of a file, its size pinned now; undefined where there is no such file. */
+export async function file(
+  path: string,
+  fs: FileSystem = nodeFileSystem,
+): Promise<Content | undefined> {
+  const found = await onDisk(fs, path, () => ifExists(fs.stat(path)));
+  if (!found) return undefined;
+  if (!found.isFile()) {
+    throw new OciError('FILE_SYSTEM', `${path} is not a regular file`);
+  }
+  return { size: found.size, open: (range) => read(fs, path, found.size, range) };
+}
+
+/** Marks a content as the file that a store keeps for a digest, so that it can be linked instead of copied. */
+export function asStored(content: Content, file: StoredFile): StoredContent {
+  return { ...content, [stored]: file };
+}
+
+export function storedFile(content: Content): StoredFile | undefined {
+  return isStored(content) ? content[stored] : undefined;
+}
+
+function isStored(content: Content): content is StoredContent {
+  return stored in content;
+}
+
+async function* read(
+  fs: FileSystem,
+  path: string,
+  size: number,
+  { start, end }: Range = { start: 0, end: size },
+): AsyncIterable<Uint8Array> {
+  const handle = await onDisk(fs, path, () => fs.open(path, 'r'));
+  try {
+    let at = start;
+    while (at < end) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, end - at));
+      const { bytesRead } = await onDisk(fs, path, () => handle.read(buffer, 0, buffer.length, at));
+      if (bytesRead === 0) {
+        throw new OciError('SIZE_MISMATCH', `${path} has ${at} bytes where ${size} were expected`, {
+          hint: 'The file changed while it was read; try again.',
+        });
+      }
+      at += bytesRead;
+      yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}

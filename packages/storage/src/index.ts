@@ -1,0 +1,14 @@
+export * from './archive-reader.ts';
+export * from './archive-writer.ts';
+export * from './directory.ts';
+export * from './distribution-layout.ts';
+export { layoutPaths } from './distribution-paths.ts';
+export * from './file.ts';
+export { type FileSystem, nodeFileSystem } from './file-system.ts';
+export { saveFile } from './file-writer.ts';
+export * from './layer.ts';
+export * from './oci-layout.ts';
+export * from './store.ts';
+export * from './tar-tree.ts';
+export * from './tar-writer.ts';
+export * from './virtual-image.ts';

@@ -1,0 +1,93 @@
+import { bytes, type Content, type Digest, isDigest, jsonOf, OciError } from '@cluster-image/oci';
+import { z } from 'zod';
+import { type TarEntry, tarball } from './tar-writer.ts';
+
+const path = z
+  .string()
+  .max(4096)
+  .refine(isLayerPath, { error: 'not a relative path without . and .. and NUL' });
+const mode = z.int().min(0).max(0o7777);
+const owner = z.object({ uid: z.int().nonnegative(), gid: z.int().nonnegative() }).optional();
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
+  error: 'not a digest',
+});
+
+/** See docs/formats.md#layer-plan. */
+export const layerPlanSchema = z.strictObject({
+  formatVersion: z.literal(1),
+  entries: z.array(
+    z.discriminatedUnion('type', [
+      z.strictObject({ type: z.literal('directory'), path, mode, owner }),
+      z.strictObject({
+        type: z.literal('file'),
+        path,
+        mode,
+        owner,
+        digest,
+        size: z.int().nonnegative(),
+      }),
+      z.strictObject({ type: z.literal('text'), path, mode, text: z.string() }),
+      z.strictObject({ type: z.literal('symlink'), path, target: z.string(), owner }),
+    ]),
+  ),
+});
+
+/**
+ * A layer as what it is made of: tar entries that name their bytes by digest. The layer itself is
+ * never written; it is computed from the plan and the blobs, whole or any range of it.
+ */
+export type LayerPlan = Readonly<z.infer<typeof layerPlanSchema>>;
+export type PlanEntry = LayerPlan['entries'][number];
+
+/** Finds bytes by digest, wherever they are. */
+export type BlobSource = (digest: Digest, size: number) => Promise<Content | undefined>;
+
+/** The uncompressed tar that a plan stands for. Opening it throws NOT_FOUND for a blob that is nowhere. */
+export function layer(plan: LayerPlan, blobs: BlobSource): Content {
+  return tarball(plan.entries.map((entry) => tarEntry(entry, blobs)));
+}
+
+function tarEntry(entry: PlanEntry, blobs: BlobSource): TarEntry {
+  switch (entry.type) {
+    case 'file':
+      return { ...entry, content: lazy(entry.digest, entry.size, blobs) };
+    case 'text':
+      return { ...entry, type: 'file', content: bytes(entry.text) };
+    default:
+      return entry;
+  }
+}
+
+function lazy(digest: Digest, size: number, blobs: BlobSource): Content {
+  return {
+    size,
+    async *open(range) {
+      const found = await blobs(digest, size);
+      if (!found || found.size !== size) {
+        throw new OciError('NOT_FOUND', `blob ${digest} (${size} bytes) is not in the store`, {
+          hint: 'Run `cluster-image cache` on the context to bring it in.',
+        });
+      }
+      yield* found.open(range);
+    },
+  };
+}
+
+/** Reads a plan that was written by `JSON.stringify`. Throws INPUT_INVALID, naming where it came from. */
+export function parseLayerPlan(text: string | Uint8Array, where: string): LayerPlan {
+  const parsed = layerPlanSchema.safeParse(jsonOf(text));
+  if (parsed.success) return parsed.data;
+  throw new OciError('INPUT_INVALID', `${where}: ${z.prettifyError(parsed.error)}`, {
+    cause: parsed.error,
+    hint: 'Build the image again.',
+  });
+}
+
+/** Whether a text is a relative path in its one spelling. */
+export function isLayerPath(text: string): boolean {
+  return (
+    text !== '' &&
+    !text.includes('\0') &&
+    text.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  );
+}

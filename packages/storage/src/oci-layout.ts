@@ -1,0 +1,156 @@
+import {
+  bytes,
+  type Content,
+  type Descriptor,
+  type Digest,
+  describe,
+  descriptorSchema,
+  digestAlgorithm,
+  digestHex,
+  fileOf,
+  isDigest,
+  jsonOf,
+  type Manifest,
+  manifestLimit,
+  OciError,
+  parseManifest,
+  type Registry,
+  type RegistryReader,
+  readAll,
+  type Tree,
+} from '@cluster-image/oci';
+import { z } from 'zod';
+import { directory } from './directory.ts';
+import { disk as openDisk } from './disk.ts';
+import { type FileSystem, nodeFileSystem } from './file-system.ts';
+import { stage } from './stage.ts';
+
+/** The annotation by which an entry of `index.json` has a name. */
+export const refName = 'org.opencontainers.image.ref.name';
+
+/** The name that containerd gives to an entry beside or instead of `refName`. */
+const containerdName = 'io.containerd.image.name';
+
+/** The one repository of registries that have no names for repositories: layouts and archives of single images. */
+export const soleRepository = '';
+
+const layoutMarker = JSON.stringify({ imageLayoutVersion: '1.0.0' });
+
+const indexSchema = z.looseObject({
+  schemaVersion: z.literal(2),
+  manifests: z.array(descriptorSchema),
+});
+
+/** Where an OCI layout has a blob. */
+export function ociBlobPath(digest: Digest): string {
+  return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
+}
+
+/**
+ * Reads an OCI image layout, in a directory or an archive. It has one repository, `''`, whose tags
+ * are the names (`org.opencontainers.image.ref.name`) in `index.json`. A sparse layout, which lacks some blobs, is
+ * read as far as it goes. https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
+ *
+ * @param what how errors name the layout, for instance its path
+ */
+export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
+  const blob = async (digest: Digest): Promise<Content | undefined> =>
+    fileOf(tree, ociBlobPath(digest));
+
+  async function manifest(digest: Digest): Promise<Manifest | undefined> {
+    const content = await blob(digest);
+    if (!content || content.size > manifestLimit) return undefined;
+    return parseManifest(await readAll(content, manifestLimit), what, digest);
+  }
+
+  return {
+    async resolve(repository, reference): Promise<Descriptor | undefined> {
+      if (repository !== soleRepository) return undefined;
+      const named = (await readIndex(tree, what)).find((entry) =>
+        namesOf(entry).includes(reference),
+      );
+      const digest = isDigest(reference) ? reference : named?.digest;
+      const found = digest && (await manifest(digest));
+      return found && describe(found);
+    },
+    manifest: async (repository, digest) =>
+      repository === soleRepository ? manifest(digest) : undefined,
+    blob: async (repository, digest) => (repository === soleRepository ? blob(digest) : undefined),
+    async *repositories() {
+      yield soleRepository;
+    },
+    async *tags(repository) {
+      if (repository !== soleRepository) return;
+      yield* [...new Set((await readIndex(tree, what)).flatMap(namesOf))].sort();
+    },
+  };
+}
+
+export interface OciLayoutOptions {
+  readonly fs?: FileSystem;
+}
+
+/** An OCI image layout in a directory, for writing too; see `ociLayoutReader`. */
+export function ociLayout(root: string, options: OciLayoutOptions = {}): Registry {
+  const { fs = nodeFileSystem } = options;
+  const disk = openDisk(root, fs);
+  const tree = directory(root, undefined, fs);
+  const reader = ociLayoutReader(tree, root);
+  const storeBytes = stage(disk, false);
+  let updating = Promise.resolve();
+
+  async function setName(descriptor: Descriptor, name: string): Promise<void> {
+    const others = (await readIndex(tree, root)).filter((entry) => !namesOf(entry).includes(name));
+    const named = { ...descriptor, annotations: { [refName]: name } };
+    await disk.write(disk.path('oci-layout'), layoutMarker);
+    await disk.flush();
+    await disk.write(disk.path('index.json'), ociIndex([...others, named]));
+    await disk.flush();
+    await disk.tidy();
+  }
+
+  return {
+    ...reader,
+    async putBlob(_repository, digest, content) {
+      await storeBytes(content, digest, disk.path(ociBlobPath(digest)));
+    },
+    async putManifest(_repository, manifest, tag) {
+      const { digest } = manifest;
+      await disk.flush();
+      await storeBytes(bytes(manifest.bytes), digest, disk.path(ociBlobPath(digest)));
+      await disk.flush();
+      if (tag === undefined) return;
+      // index.json is read, changed and replaced; one after another, or one of two tags is lost.
+      updating = updating.catch(() => {}).then(() => setName(describe(manifest), tag));
+      await updating;
+    },
+  };
+}
+
+/** The text of an `index.json` with these entries. */
+export function ociIndex(manifests: readonly Descriptor[]): string {
+  const mediaType = 'application/vnd.oci.image.index.v1+json';
+  return JSON.stringify({ schemaVersion: 2, mediaType, manifests });
+}
+
+/** The files that make a folder or archive an OCI layout, apart from its blobs. */
+export function ociLayoutFiles(manifests: readonly Descriptor[]): Readonly<Record<string, string>> {
+  return { 'oci-layout': layoutMarker, 'index.json': ociIndex(manifests) };
+}
+
+/** The names of an entry; one that has none goes by its digest. */
+function namesOf(entry: Descriptor): readonly string[] {
+  const { [refName]: name, [containerdName]: full } = entry.annotations ?? {};
+  const names = [name, full].filter((text) => text !== undefined);
+  return names.length > 0 ? names : [entry.digest];
+}
+
+/** The entries of `index.json`; none where there is no such file yet. */
+async function readIndex(tree: Tree, what: string): Promise<readonly Descriptor[]> {
+  const content = await fileOf(tree, 'index.json');
+  if (!content) return [];
+  const parsed = indexSchema.safeParse(jsonOf(await readAll(content, manifestLimit)));
+  if (parsed.success) return parsed.data.manifests;
+  const why = z.prettifyError(parsed.error);
+  throw new OciError('MANIFEST_INVALID', `index.json of ${what}: ${why}`, { cause: parsed.error });
+}

@@ -1,0 +1,51 @@
+import { rm } from 'node:fs/promises';
+import { nameOf, type Reference } from '@cluster-image/oci';
+import { directory } from './directory.ts';
+import { type DistributionLayout, distributionLayout } from './distribution-layout.ts';
+import { layoutPaths } from './distribution-paths.ts';
+import type { FileSystem } from './file-system.ts';
+import type { BlobSource } from './layer.ts';
+import { readThinImage, type VirtualImage, writeThinImage } from './virtual-image.ts';
+
+/**
+ * The content store: every blob once, shared by every project of a machine.
+ *
+ *     <root>/
+ *       docker/registry/v2/   images as their upstream has them; a repository is named host/path
+ *       images/<name>/_tags/<tag>/   cluster images that were built here, thin
+ *       .staging/             what is on its way in
+ */
+export interface Store {
+  readonly root: string;
+  readonly registry: DistributionLayout;
+  /** Blobs by digest alone. */
+  readonly blobs: BlobSource;
+  /** A cluster image that was built here under that name. */
+  image(reference: Reference): Promise<VirtualImage | undefined>;
+  putImage(reference: Reference, image: VirtualImage): Promise<void>;
+  /** Forgets a built image, because another one has its name now. */
+  removeImage(reference: Reference): Promise<void>;
+}
+
+export function openStore(root: string, fs?: FileSystem): Store {
+  const registry = distributionLayout(root, { ...(fs && { fs }), resumable: true });
+  return {
+    root,
+    registry,
+    blobs: (digest) => registry.content(digest),
+    image: (reference) => {
+      const path = imagePath(registry, reference);
+      return readThinImage(directory(path, undefined, fs), path);
+    },
+    putImage: (reference, image) => writeThinImage(imagePath(registry, reference), image, fs),
+    removeImage: (reference) =>
+      rm(imagePath(registry, reference), { recursive: true, force: true }),
+  };
+}
+
+function imagePath(registry: DistributionLayout, reference: Reference): string {
+  const tag = reference.tag ?? 'latest';
+  // Checked as everything that becomes a path.
+  layoutPaths.tag(nameOf(reference), tag);
+  return registry.disk.path('images', nameOf(reference), '_tags', tag);
+}

@@ -1,0 +1,3 @@
+export * from './fixtures.ts';
+export * from './registry-contract.ts';
+export * from './temporary.ts';
