@@ -69,12 +69,12 @@ export function stage(disk: Disk, resumable: boolean): Stage {
     target: string,
   ): Promise<void> {
     try {
-      const resumed = await adopt(digest, staged);
+      await adopt(digest, staged);
       try {
         await fill(fs, staged, content, digest);
       } catch (error) {
-        // What was left behind may be damaged; the source is only to blame for a clean start.
-        if (!resumed || !isMismatch(error)) throw error;
+        // What was left behind may be damaged, and a source may do better the second time.
+        if (!isMismatch(error)) throw error;
         await fs.rm(staged, { force: true });
         await fill(fs, staged, content, digest);
       }
@@ -86,15 +86,14 @@ export function stage(disk: Disk, resumable: boolean): Stage {
   }
 
   /** Takes over what was gathered of a blob before; the rename gives it to one taker only. */
-  async function adopt(digest: Digest, staged: string): Promise<boolean> {
+  async function adopt(digest: Digest, staged: string): Promise<void> {
     for (const { path, mark } of await parts(digest)) {
       if (path === staged || !(isGone(mark) || isOwn(mark))) continue;
       const taken = await onDisk(fs, path, () =>
         ifExists(fs.rename(path, staged).then(() => true)),
       );
-      if (taken) return true;
+      if (taken) return;
     }
-    return false;
   }
 
   /** How many bytes of a blob anyone has gathered. */

@@ -1,0 +1,169 @@
+import {
+  type Content,
+  type Context,
+  OciError,
+  parseName,
+  type Registry,
+  type RegistryReader,
+} from '@cluster-image/oci';
+import { authorizer } from './authorizer.ts';
+import { anonymous, type Credentials } from './credentials.ts';
+import { exchange } from './exchange.ts';
+import { mirrored } from './mirrored.ts';
+import { remote } from './remote.ts';
+import { type TransportOptions, transport } from './transport.ts';
+
+/** What is configured about one registry host. */
+export interface HostOptions {
+  /** Speak HTTP without TLS to it. */
+  readonly plainHttp?: boolean;
+  /** Accept any certificate of it. */
+  readonly insecure?: boolean;
+  /** Registries to ask before it, in this order. */
+  readonly mirrors?: readonly Mirror[];
+  /** Hosts of token servers that may see its credentials, beside those of its own domain. */
+  readonly tokenHosts?: readonly string[];
+}
+
+/** Where copies of a registry's images are. */
+export interface Mirror {
+  /** Its URL, whose path is put before repository names; asked for when it is first needed. */
+  url(): Promise<URL>;
+}
+
+export interface NetworkOptions extends TransportOptions {
+  readonly context: Context;
+  readonly credentials?: Credentials;
+  /** By host as references name it. `*` is for those that are not named. */
+  readonly hosts?: Readonly<Record<string, HostOptions>>;
+  /** Waits that many milliseconds; tests do not. */
+  readonly sleep?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly now?: () => number;
+}
+
+/** Every registry that can be reached, and what they share: connections, credentials, tokens. */
+export interface Network {
+  /** One registry, as it is: no mirrors. */
+  registry(host: string): Registry;
+  /** All of them as one, for reading; repositories are named `host/path` and mirrors are asked first. */
+  readonly upstream: RegistryReader;
+  close(): Promise<void>;
+}
+
+export function network(options: NetworkOptions): Network {
+  const { context, credentials = anonymous, sleep = wait, now = Date.now } = options;
+  const sender = transport(options);
+  const registries = new Map<string, Registry>();
+  const readers = new Map<string, RegistryReader>();
+
+  function optionsOf(host: string): HostOptions {
+    return options.hosts?.[host] ?? {};
+  }
+
+  function at(url: URL, host: string, prefix: string): Registry {
+    const { insecure = false, tokenHosts = [] } = optionsOf(host);
+    const origin = new URL(url.origin);
+    const authority = authorizer({
+      host,
+      origin,
+      credentials,
+      tokenHosts,
+      insecure,
+      now,
+      send: (request) => sender.send(request, context.signal),
+    });
+    return remote({
+      host,
+      url: origin,
+      prefix,
+      exchange: exchange({
+        origin,
+        insecure,
+        transport: sender,
+        authorizer: authority,
+        context,
+        sleep,
+        now,
+      }),
+      credentials: authority.described,
+      context,
+      sleep,
+    });
+  }
+
+  function registry(host: string): Registry {
+    const known = registries.get(host) ?? at(urlOf(host, optionsOf(host)), host, '');
+    registries.set(host, known);
+    return known;
+  }
+
+  function reader(host: string): RegistryReader {
+    const known = readers.get(host);
+    if (known) return known;
+    const { mirrors = options.hosts?.['*']?.mirrors ?? [] } = optionsOf(host);
+    const created = mirrored(
+      [
+        ...mirrors.map((mirror) => async () => {
+          const url = await mirror.url();
+          return at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, ''));
+        }),
+        async () => registry(host),
+      ],
+      host,
+      context,
+    );
+    readers.set(host, created);
+    return created;
+  }
+
+  const upstream: RegistryReader = {
+    resolve: (name, reference) => {
+      const { host, repository } = parseName(name);
+      return reader(host).resolve(repository, reference);
+    },
+    manifest: (name, digest) => {
+      const { host, repository } = parseName(name);
+      return reader(host).manifest(repository, digest);
+    },
+    blob: (name, digest, size): Promise<Content | undefined> => {
+      const { host, repository } = parseName(name);
+      return reader(host).blob(repository, digest, size);
+    },
+    async *repositories() {
+      for (const host of Object.keys(options.hosts ?? {})) {
+        if (host === '*') continue;
+        for await (const repository of reader(host).repositories()) yield `${host}/${repository}`;
+      }
+    },
+    async *tags(name) {
+      const { host, repository } = parseName(name);
+      yield* reader(host).tags(repository);
+    },
+  };
+
+  return { registry, upstream, close: () => sender.close() };
+}
+
+/** Docker Hub's registry is not at the host that references name. */
+function urlOf(host: string, { plainHttp = false }: HostOptions): URL {
+  const authority = host === 'docker.io' ? 'registry-1.docker.io' : host;
+  const url = URL.parse(`${plainHttp ? 'http' : 'https'}://${authority}`);
+  if (url && url.host !== '' && url.pathname === '/') return url;
+  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(host)} is not a registry host`);
+}
+
+async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  if (milliseconds === 0) return;
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(finish, milliseconds);
+    signal.addEventListener('abort', abort, { once: true });
+    function finish(): void {
+      signal.removeEventListener('abort', abort);
+      resolve();
+    }
+    function abort(): void {
+      clearTimeout(timer);
+      reject(new OciError('ABORTED', 'interrupted', { cause: signal.reason }));
+    }
+  });
+}

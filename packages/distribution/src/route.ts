@@ -1,0 +1,115 @@
+import { type Digest, isDigest, isRepository, isTag, OciError } from '@cluster-image/oci';
+
+/**
+ * The requests of the distribution protocol, as values. `formatRoute` and `parseRoute` are inverse;
+ * client and server both use them, so they cannot disagree.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#endpoints
+ */
+export type Route =
+  | { readonly kind: 'ping' }
+  | { readonly kind: 'catalog'; readonly page: Page }
+  | { readonly kind: 'tags'; readonly repository: string; readonly page: Page }
+  /** `reference` is a tag or a digest. */
+  | { readonly kind: 'manifest'; readonly repository: string; readonly reference: string }
+  | { readonly kind: 'blob'; readonly repository: string; readonly digest: Digest }
+  /** Where uploads begin; with `mount` and `from` a blob of another repository is taken over. */
+  | {
+      readonly kind: 'uploads';
+      readonly repository: string;
+      readonly mount?: Digest;
+      readonly from?: string;
+    };
+
+/** Part of a listing: at most `n` names, those after `last`. */
+export interface Page {
+  readonly n?: number;
+  readonly last?: string;
+}
+
+/** Path and query of a request. */
+export function formatRoute(route: Route): string {
+  switch (route.kind) {
+    case 'ping':
+      return '/v2/';
+    case 'catalog':
+      return `/v2/_catalog${query({ ...route.page })}`;
+    case 'tags':
+      return `/v2/${route.repository}/tags/list${query({ ...route.page })}`;
+    case 'manifest':
+      return `/v2/${route.repository}/manifests/${route.reference}`;
+    case 'blob':
+      return `/v2/${route.repository}/blobs/${route.digest}`;
+    case 'uploads': {
+      const { mount, from } = route;
+      return `/v2/${route.repository}/blobs/uploads/${query({ mount, from })}`;
+    }
+  }
+}
+
+function query(fields: Readonly<Record<string, string | number | undefined>>): string {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return '';
+  return `?${new URLSearchParams(Object.fromEntries(given.map(([name, value]) => [name, String(value)])))}`;
+}
+
+/** A longer request than any client sends, in characters. */
+const longest = 2048;
+
+/**
+ * Reads the target of a request as it came over the wire. The path is matched as it stands: decoding
+ * it, or letting `URL` tidy it, would let `..` and `%2e` climb. Undefined for what is no route at
+ * all; throws REFERENCE_INVALID or DIGEST_INVALID for a route whose name or digest breaks the grammar.
+ */
+export function parseRoute(target: string): Route | undefined {
+  if (target.length > longest) return undefined;
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const search = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+  if (path === '/v2/' || path === '/v2') return { kind: 'ping' };
+  if (path === '/v2/_catalog') return { kind: 'catalog', page: pageOf(search) };
+  const tags = /^\/v2\/(.+)\/tags\/list$/.exec(path);
+  if (tags) return { kind: 'tags', repository: repositoryOf(tags[1]), page: pageOf(search) };
+  const uploads = /^\/v2\/(.+)\/blobs\/uploads\/$/.exec(path);
+  if (uploads) {
+    const [mount, from] = [search.get('mount'), search.get('from')];
+    return {
+      kind: 'uploads',
+      repository: repositoryOf(uploads[1]),
+      ...(mount !== null && { mount: digestOf(mount) }),
+      ...(from !== null && { from: repositoryOf(from) }),
+    };
+  }
+  // A name may hold these words too; the last one counts.
+  const item = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path);
+  if (!item) return undefined;
+  const [, name, kind, last = ''] = item;
+  const repository = repositoryOf(name);
+  if (kind === 'blobs') return { kind: 'blob', repository, digest: digestOf(last) };
+  if (!isDigest(last) && !isTag(last)) {
+    if (last.includes(':')) digestOf(last);
+    throw new OciError('REFERENCE_INVALID', `${JSON.stringify(last)} is not a tag`);
+  }
+  return { kind: 'manifest', repository, reference: last };
+}
+
+function repositoryOf(name = ''): string {
+  if (isRepository(name)) return name;
+  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(name)} is not a repository name`);
+}
+
+function digestOf(text: string): Digest {
+  if (isDigest(text)) return text;
+  throw new OciError('DIGEST_INVALID', `${JSON.stringify(text)} is not a digest`);
+}
+
+/** The most names a listing gives at once. */
+export const pageLimit = 1000;
+
+function pageOf(search: URLSearchParams): Page {
+  const n = Number(search.get('n') ?? pageLimit);
+  const last = search.get('last');
+  return {
+    n: Number.isInteger(n) && n > 0 ? Math.min(n, pageLimit) : pageLimit,
+    ...(last !== null && { last }),
+  };
+}

@@ -1,0 +1,244 @@
+import { Readable } from 'node:stream';
+import { getCACertificates } from 'node:tls';
+import { OciError, throwIfAborted } from '@cluster-image/oci';
+import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import { publicLookup } from './dialer.ts';
+
+export interface TransportOptions {
+  /** Connections to one host at a time. */
+  readonly connections?: number;
+  /** Proxies as the usual environment variables name them. */
+  readonly proxy?: Proxy;
+  /** Certificate authorities beside the system's, in PEM. */
+  readonly ca?: string;
+  /** How long a peer may take to accept, to answer, and between two pieces of a body, in milliseconds. */
+  readonly connectTimeout?: number;
+  readonly headersTimeout?: number;
+  readonly idleTimeout?: number;
+}
+
+export interface Proxy {
+  readonly http?: string;
+  readonly https?: string;
+  readonly no?: string;
+}
+
+/** A body that can be sent more than once. */
+export interface Body {
+  /** In bytes. */
+  readonly size: number;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Body;
+  /** Accepts any certificate. */
+  readonly insecure?: boolean;
+  /** Refuses to connect to private addresses. */
+  readonly publicOnly?: boolean;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** The first value of a header; undefined where there is none. */
+  header(name: string): string | undefined;
+  /** Every value of a header. */
+  headers(name: string): readonly string[];
+  /** The body as it came over the wire, whatever its Content-Encoding. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Reads what is left of the body, if it is small, so that the connection can be used again. */
+  discard(): Promise<void>;
+}
+
+/** Sends single requests: no retries, no redirects, no credentials. */
+export interface Transport {
+  send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse>;
+  close(): Promise<void>;
+}
+
+/** An error page or token answer is at most this long, in bytes; the rest is not read. */
+const discardLimit = 64 * 1024;
+
+export function transport(options: TransportOptions = {}): Transport {
+  const dispatchers = new Map<string, Dispatcher>();
+
+  function dispatcher(insecure: boolean, publicOnly: boolean): Dispatcher {
+    const key = `${insecure} ${publicOnly}`;
+    const known = dispatchers.get(key);
+    if (known) return known;
+    const { proxy, ca } = options;
+    const pool = {
+      allowH2: false,
+      connections: options.connections ?? 8,
+      headersTimeout: options.headersTimeout ?? 60_000,
+      bodyTimeout: options.idleTimeout ?? 30_000,
+      maxHeaderSize: 32 * 1024,
+      connect: {
+        timeout: options.connectTimeout ?? 10_000,
+        rejectUnauthorized: !insecure,
+        ...(ca && { ca: [...getCACertificates(), ca] }),
+        ...(publicOnly && { lookup: publicLookup }),
+      },
+    };
+    const created =
+      proxy?.http || proxy?.https
+        ? new EnvHttpProxyAgent({
+            ...pool,
+            httpProxy: proxy.http ?? '',
+            httpsProxy: proxy.https ?? '',
+            noProxy: proxy.no ?? '',
+            requestTls: pool.connect,
+          })
+        : new Agent(pool);
+    dispatchers.set(key, created);
+    return created;
+  }
+
+  return {
+    async send({ method, url, headers, body, insecure = false, publicOnly = false }, signal) {
+      throwIfAborted(signal);
+      try {
+        const response = await request(url, {
+          method,
+          dispatcher: dispatcher(insecure, publicOnly),
+          headers: {
+            'user-agent': 'cluster-image',
+            'accept-encoding': 'identity',
+            ...headers,
+            ...(body && { 'content-length': String(body.size) }),
+          },
+          body: body && body.size > 0 ? Readable.from(body.open(), { objectMode: false }) : null,
+          signal,
+        });
+        const values = (name: string): readonly string[] => {
+          const found = response.headers[name];
+          return found === undefined ? [] : Array.isArray(found) ? found : [found];
+        };
+        return {
+          status: response.statusCode,
+          header: (name) => values(name)[0],
+          headers: values,
+          body: received(response.body, url),
+          discard: () => response.body.dump({ limit: discardLimit }).catch(() => {}),
+        };
+      } catch (error) {
+        throw transportError(error, url);
+      }
+    },
+    async close() {
+      await Promise.all([...dispatchers.values()].map((agent) => agent.destroy()));
+    },
+  };
+}
+
+async function* received(body: AsyncIterable<Uint8Array>, url: URL): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw transportError(error, url);
+  }
+}
+
+/** The beginning of a body as text, up to a limit in bytes. */
+export async function readText(response: HttpResponse, limit: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= limit) break;
+  }
+  return Buffer.concat(chunks).subarray(0, limit).toString('utf8');
+}
+
+/** Turns what node and undici throw into NETWORK, TIMEOUT, UPSTREAM or ABORTED errors that name the host. */
+function transportError(error: unknown, url: URL): unknown {
+  const ours = causes(error).find((cause) => cause instanceof OciError);
+  if (ours) return ours;
+  const code = errnoOf(error);
+  const failed = (kind: 'NETWORK' | 'TIMEOUT' | 'UPSTREAM', why: string, hint?: string): OciError =>
+    new OciError(kind, `${url.host}: ${why}`, { cause: error, hint });
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new OciError('ABORTED', 'interrupted', { cause: error });
+  }
+  switch (code) {
+    case 'UND_ERR_CONNECT_TIMEOUT':
+    case 'ETIMEDOUT':
+      return failed('TIMEOUT', 'did not accept a connection in time');
+    case 'UND_ERR_HEADERS_TIMEOUT':
+      return failed('TIMEOUT', 'did not answer in time');
+    case 'UND_ERR_BODY_TIMEOUT':
+      return failed('TIMEOUT', 'fell silent in the middle of an answer');
+    case 'ENOTFOUND':
+      return failed('NETWORK', 'no such host', 'Check the name, or configure a mirror for it.');
+    case 'ECONNREFUSED':
+      return failed('NETWORK', 'refused the connection', 'Is a registry running there?');
+    case 'EPROTO':
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return failed('NETWORK', 'does not speak TLS', plainHttpHint(url));
+    case 'UND_ERR_HEADERS_OVERFLOW':
+      return failed('UPSTREAM', 'sent more headers than are allowed');
+    default:
+      if (code?.startsWith('HPE_')) return failed('UPSTREAM', 'does not speak HTTP');
+      if (code && certificateErrors.test(code)) {
+        return failed('NETWORK', `its certificate is not trusted (${code})`, certificateHint(url));
+      }
+      return failed('NETWORK', error instanceof Error ? error.message : String(error));
+  }
+}
+
+const certificateErrors =
+  /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY)|ERR_TLS_CERT|HOSTNAME_MISMATCH)/;
+
+function plainHttpHint(url: URL): string {
+  return `If it is meant to, allow plain HTTP for it: --plain-http ${url.host}.`;
+}
+
+function certificateHint(url: URL): string {
+  return `Name its certificate authority with --ca FILE, or accept any certificate with --insecure ${url.host}.`;
+}
+
+/**
+ * Whether the same request may well succeed a moment later: the peer was silent, gone, or reset the
+ * line. A name that does not exist and a certificate that is not trusted stay so.
+ */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof OciError)) return false;
+  if (error.code === 'TIMEOUT') return true;
+  if (error.code !== 'NETWORK') return false;
+  const code = errnoOf(error.cause) ?? '';
+  return (
+    !['ENOTFOUND', 'EPROTO', 'PRIVATE_ADDRESS'].includes(code) &&
+    !/^ERR_SSL|^ERR_TLS/.test(code) &&
+    !certificateErrors.test(code)
+  );
+}
+
+/** Whether a connection that was kept open turned out to be closed; the request never reached the peer. */
+export function isStaleConnection(error: unknown): boolean {
+  if (!(error instanceof OciError)) return false;
+  return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(errnoOf(error.cause) ?? '');
+}
+
+function causes(error: unknown): readonly unknown[] {
+  const chain: unknown[] = [];
+  for (let at = error; at !== undefined && chain.length < 8; ) {
+    chain.push(at);
+    at = at instanceof Error ? at.cause : undefined;
+  }
+  return chain;
+}
+
+/** The first system or library code in an error and what caused it. */
+function errnoOf(error: unknown): string | undefined {
+  for (const cause of causes(error)) {
+    if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') {
+      return cause.code;
+    }
+  }
+  return undefined;
+}
