@@ -20,27 +20,35 @@ export interface Content {
   open(range?: Range): AsyncIterable<Uint8Array>;
 }
 
+/** The range, or the whole where none is given. Throws SIZE_MISMATCH for bytes that are not there. */
+export function rangeOf(size: number, range: Range = { start: 0, end: size }): Range {
+  const { start, end } = range;
+  if (start >= 0 && start <= end && end <= size) return range;
+  throw new OciError('SIZE_MISMATCH', `no bytes ${start} to ${end} in ${size} bytes`);
+}
+
 /** The content that these bytes are. */
 export function bytes(data: Uint8Array | string): Content {
   const all = typeof data === 'string' ? new TextEncoder().encode(data) : data;
   return {
     size: all.length,
     async *open(range) {
-      const part = range ? all.subarray(range.start, range.end) : all;
-      if (part.length > 0) yield part;
+      const { start, end } = rangeOf(all.length, range);
+      if (start < end) yield all.subarray(start, end);
     },
   };
 }
 
 /** A part of another content. */
-export function slice(content: Content, { start, end }: Range): Content {
-  if (!(start >= 0 && start <= end && end <= content.size)) {
-    throw new OciError('SIZE_MISMATCH', `no bytes ${start} to ${end} in ${content.size} bytes`);
-  }
+export function slice(content: Content, part: Range): Content {
+  const { start, end } = rangeOf(content.size, part);
+  const size = end - start;
   return {
-    size: end - start,
-    open: (range) =>
-      content.open(range ? { start: start + range.start, end: start + range.end } : { start, end }),
+    size,
+    open(range) {
+      const inner = rangeOf(size, range);
+      return content.open({ start: start + inner.start, end: start + inner.end });
+    },
   };
 }
 
@@ -54,15 +62,16 @@ export function concat(parts: readonly Content[]): Content {
   }
   return {
     size,
-    async *open(range = { start: 0, end: size }) {
-      for (let at = partAt(ends, range.start); at < parts.length; at++) {
+    async *open(range) {
+      const { start, end } = rangeOf(size, range);
+      for (let at = partAt(ends, start); start < end && at < parts.length; at++) {
         const part = parts[at];
         if (!part || part.size === 0) continue;
         const partStart = (ends[at] ?? size) - part.size;
-        if (partStart >= range.end) return;
+        if (partStart >= end) return;
         yield* part.open({
-          start: Math.max(0, range.start - partStart),
-          end: Math.min(part.size, range.end - partStart),
+          start: Math.max(0, start - partStart),
+          end: Math.min(part.size, end - partStart),
         });
       }
     },
@@ -106,6 +115,8 @@ async function* checked(content: Content, digest: Digest, what: string): AsyncIt
     hash.update(chunk);
     size += chunk.length;
     if (size > content.size) break;
+    // An empty chunk must not push out what may be the last bytes.
+    if (chunk.length === 0) continue;
     if (held) yield held;
     held = chunk;
   }
@@ -144,7 +155,9 @@ export async function readAll(content: Content, limit: number): Promise<Uint8Arr
   const all = new Uint8Array(content.size);
   let size = 0;
   for await (const chunk of content.open()) {
-    if (size + chunk.length > all.length) break;
+    if (size + chunk.length > all.length) {
+      throw new OciError('SIZE_MISMATCH', `expected ${all.length} bytes, got more`);
+    }
     all.set(chunk, size);
     size += chunk.length;
   }
