@@ -60,6 +60,22 @@ export function codeOf(error: unknown): ErrorCode | undefined {
   return error instanceof OciError ? error.code : undefined;
 }
 
+/**
+ * Whether an error says that something at rest is not what it should be: whoever has another source
+ * can do without it, whoever writes can replace it.
+ */
+export function isDamage(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== undefined && damages.includes(code);
+}
+
+const damages: readonly ErrorCode[] = [
+  'DIGEST_INVALID',
+  'DIGEST_MISMATCH',
+  'MANIFEST_INVALID',
+  'SIZE_MISMATCH',
+];
+
 /** Throws ABORTED once the signal has fired. */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new OciError('ABORTED', 'interrupted', { cause: signal.reason });

@@ -134,12 +134,14 @@ export function parseManifest(
     const mediaType = index.mediaType ?? mediaTypes.ociIndex;
     checkMediaType(mediaType, declared, [mediaTypes.ociIndex, mediaTypes.dockerList], invalid);
     const { manifests, annotations = {} } = index;
+    checkSizes(manifests, invalid);
     return { kind: 'index', mediaType, ...common, manifests, annotations };
   }
   const image = read(imageSchema, json, invalid);
   const mediaType = image.mediaType ?? mediaTypes.ociManifest;
   checkMediaType(mediaType, declared, [mediaTypes.ociManifest, mediaTypes.dockerManifest], invalid);
   const { config, layers, annotations = {} } = image;
+  checkSizes([config, ...layers], invalid);
   return { kind: 'image', mediaType, ...common, config, layers, annotations };
 }
 
@@ -166,9 +168,23 @@ function checkMediaType(
   }
 }
 
+/** What is named twice is moved once, so both descriptors have to mean the same bytes. */
+function checkSizes(descriptors: readonly Descriptor[], invalid: Invalid): void {
+  const sizes = new Map<Digest, number>();
+  for (const { digest, size } of descriptors) {
+    if ((sizes.get(digest) ?? size) !== size) throw invalid(`${digest} has two sizes`);
+    sizes.set(digest, size);
+  }
+}
+
 /** The descriptor of a manifest. */
 export function describe(manifest: Manifest): Descriptor {
   return { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.size };
+}
+
+/** Whether a media type is that of an index, under either name. */
+export function isIndex(mediaType: string): boolean {
+  return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
 }
 
 /** Config and layers of an image, each once, in the order they are needed. */

@@ -14,22 +14,30 @@ export const platformSchema = z.looseObject({
 
 export type Platform = Readonly<z.infer<typeof platformSchema>>;
 
-const synonyms: Readonly<Record<string, string>> = {
-  x86_64: 'amd64',
-  'x86-64': 'amd64',
-  aarch64: 'arm64',
-  armhf: 'arm/v7',
-  armel: 'arm/v6',
-  i386: '386',
-};
+const synonyms: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['x86-64', 'amd64'],
+  ['aarch64', 'arm64'],
+  ['armhf', 'arm/v7'],
+  ['armel', 'arm/v6'],
+  ['i386', '386'],
+]);
+
+/** The variants that go without saying. */
+const implied: ReadonlyMap<string, string> = new Map([
+  ['amd64', 'v1'],
+  ['arm', 'v7'],
+  ['arm64', 'v8'],
+]);
+
 const word = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** Reads `os/architecture[/variant]`. Throws PLATFORM_INVALID. */
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split('/');
   const [os = '', given = ''] = parts;
-  const [architecture = '', implied] = (synonyms[given] ?? given).split('/');
-  const variant = parts[2] ?? implied;
+  const [architecture = '', meant] = (synonyms.get(given) ?? given).split('/');
+  const variant = parts[2] ?? meant;
   const bad =
     parts.length < 2 ||
     parts.length > 3 ||
@@ -50,11 +58,9 @@ export function formatPlatform(platform: Platform): string {
   return [os, architecture, ...(variant ? [variant] : [])].join('/');
 }
 
-/** arm64 is arm64/v8 and arm is arm/v7: the variants that go without saying. */
 function normalizePlatform(platform: Platform): Platform {
   const { variant, ...rest } = platform;
-  if (!variant || (platform.architecture === 'arm64' && variant === 'v8')) return rest;
-  return platform.architecture === 'arm' && variant === 'v7' ? rest : platform;
+  return !variant || implied.get(platform.architecture) === variant ? rest : platform;
 }
 
 /** Whether an image made for `actual` is the one to take for `wanted`. */

@@ -44,17 +44,14 @@ export function isHost(text: string): boolean {
  */
 export function parseReference(text: string): Reference {
   const fail = (why: string): never => {
-    throw new OciError(
-      'REFERENCE_INVALID',
-      `${JSON.stringify(text.slice(0, 300))} is not an image reference: ${why}`,
-    );
+    throw new OciError('REFERENCE_INVALID', `${quoted(text)} is not an image reference: ${why}`);
   };
   let rest = text;
   let digest: Digest | undefined;
   const at = rest.indexOf('@');
   if (at >= 0) {
     const pin = rest.slice(at + 1);
-    if (!isDigest(pin)) fail(`${JSON.stringify(pin)} is not a sha256 or sha512 digest`);
+    if (!isDigest(pin)) fail(`${quoted(pin)} is not a sha256 or sha512 digest`);
     digest = parseDigest(pin);
     rest = rest.slice(0, at);
   }
@@ -62,17 +59,22 @@ export function parseReference(text: string): Reference {
   const colon = rest.lastIndexOf(':');
   if (colon > rest.lastIndexOf('/')) {
     tag = rest.slice(colon + 1);
-    if (!isTag(tag)) fail(`${JSON.stringify(tag)} is not a tag`);
+    if (!isTag(tag)) fail(`${quoted(tag)} is not a tag`);
     rest = rest.slice(0, colon);
   }
-  if (/^[0-9a-f]{64}$/.test(rest)) fail('64 hexadecimal digits are an image id, not a name');
+  if (/^[0-9a-f]{64}$/.test(text)) fail('64 hexadecimal digits are an image id, not a name');
   const { host, path } = splitHost(rest);
-  if (!isHost(host)) fail(`${JSON.stringify(host)} is not a host`);
+  if (!isHost(host)) fail(`${quoted(host)} is not a host`);
   const repository = host === 'docker.io' && !path.includes('/') ? `library/${path}` : path;
   if (repository !== repository.toLowerCase()) fail('a repository name is lower-case');
-  if (!isRepository(repository)) fail(`${JSON.stringify(repository)} is not a repository name`);
+  if (!isRepository(repository)) fail(`${quoted(repository)} is not a repository name`);
   if (tag === undefined && digest === undefined) tag = 'latest';
   return { host, repository, ...(tag && { tag }), ...(digest && { digest }) };
+}
+
+/** As much of a text as a message needs, with control characters escaped. */
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 300));
 }
 
 function splitHost(name: string): { host: string; path: string } {
@@ -102,7 +104,7 @@ export function parseName(name: string): { host: string; repository: string } {
   const host = name.slice(0, slash);
   const repository = name.slice(slash + 1);
   if (slash < 0 || !isHost(host) || !isRepository(repository)) {
-    throw new OciError('REFERENCE_INVALID', `${JSON.stringify(name)} is not host/repository`);
+    throw new OciError('REFERENCE_INVALID', `${quoted(name)} is not host/repository`);
   }
   return { host, repository };
 }
