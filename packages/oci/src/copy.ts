@@ -1,8 +1,8 @@
 import { type Content, sizeMismatch } from './content.ts';
 import { type Digest, isDigest } from './digest.ts';
-import { OciError, throwIfAborted } from './error.ts';
+import { isDamage, OciError, throwIfAborted } from './error.ts';
 import type { Context } from './event.ts';
-import { blobsOf, type Descriptor, isForeign, type Manifest } from './manifest.ts';
+import { blobsOf, type Descriptor, isForeign, isIndex, type Manifest } from './manifest.ts';
 import type { Registry, Repository } from './registry.ts';
 
 export interface CopyOptions {
@@ -11,8 +11,8 @@ export interface CopyOptions {
   /** Which children of an index come along; all by default. */
   readonly children?: (child: Descriptor) => boolean;
   /**
-   * Looks at every blob even where the target has the manifest already. For targets whose manifests
-   * may stand without their blobs.
+   * Looks at every part even where the target has the manifest already. For targets whose manifests
+   * may stand without their blobs or children.
    */
   readonly recheck?: boolean;
   /** A repository of the target that may have the blobs already. */
@@ -39,9 +39,11 @@ export async function copy(
   context: Context,
 ): Promise<Manifest> {
   const started = new Map<Digest, Promise<void>>();
+  const { tag, children = () => true } = options;
   const root = await fetchRoot(source, reference);
-  if (!options.recheck && (await isThere(target, root.digest, options.tag))) return root;
-  await copyManifest(root, 0);
+  if (await isPresent(root, tag)) return root;
+  if (tag === undefined || !(await isPresent(root))) await copyParts(root, 0);
+  await target.registry.putManifest(target.repository, root, tag);
   return root;
 
   function once(digest: Digest, job: () => Promise<void>): Promise<void> {
@@ -50,23 +52,25 @@ export async function copy(
     return running;
   }
 
-  async function copyManifest(manifest: Manifest, depth: number): Promise<void> {
+  /** Whether the target has a manifest and with it, since parts come first, all that it names. */
+  async function isPresent(
+    { digest, mediaType }: Pick<Manifest, 'digest' | 'mediaType'>,
+    tag?: string,
+  ): Promise<boolean> {
+    const mayLackParts = options.recheck || (options.children && isIndex(mediaType));
+    return !mayLackParts && (await isThere(target, digest, tag));
+  }
+
+  async function copyParts(manifest: Manifest, depth: number): Promise<void> {
     throwIfAborted(context.signal);
-    const isRoot = manifest === root;
-    if (isRoot || options.recheck || !(await isThere(target, manifest.digest))) {
-      if (manifest.kind === 'image') {
-        await settleAll(blobsOf(manifest).map((blob) => once(blob.digest, () => copyBlob(blob))));
-      } else {
-        const children = manifest.manifests.filter(options.children ?? (() => true));
-        await settleAll(
-          children.map((child) => once(child.digest, () => copyChild(manifest, child, depth + 1))),
-        );
-      }
+    if (manifest.kind === 'image') {
+      await settleAll(blobsOf(manifest).map((blob) => once(blob.digest, () => copyBlob(blob))));
+      return;
     }
-    await target.registry.putManifest(
-      target.repository,
-      manifest,
-      isRoot ? options.tag : undefined,
+    await settleAll(
+      manifest.manifests
+        .filter(children)
+        .map((child) => once(child.digest, () => copyChild(manifest, child, depth + 1))),
     );
   }
 
@@ -77,6 +81,7 @@ export async function copy(
         `index ${root.digest} of ${source.repository} is nested deeper than ${deepest}`,
       );
     }
+    if (await isPresent(child)) return;
     const manifest = await context.transfer(() =>
       source.registry.manifest(source.repository, child.digest),
     );
@@ -89,7 +94,8 @@ export async function copy(
         manifest.size,
       );
     }
-    await copyManifest(manifest, depth);
+    await copyParts(manifest, depth);
+    await target.registry.putManifest(target.repository, manifest);
   }
 
   async function copyBlob(blob: Descriptor): Promise<void> {
@@ -133,9 +139,15 @@ async function fetchRoot(source: Repository, reference: string): Promise<Manifes
   return root;
 }
 
+/** Whether the target has a manifest, under a tag if one is given. What is damaged there is replaced. */
 async function isThere(target: Repository, digest: Digest, tag?: string): Promise<boolean> {
-  const found = await target.registry.resolve(target.repository, tag ?? digest);
-  return found?.digest === digest;
+  try {
+    const found = await target.registry.resolve(target.repository, tag ?? digest);
+    return found?.digest === digest;
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
+  }
 }
 
 function missing(source: Repository, what: string): OciError {

@@ -2,6 +2,7 @@ import { bytes, readVerified } from './content.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { describe, type Manifest } from './manifest.ts';
 import type { Registry } from './registry.ts';
+import { compareBytes } from './tree.ts';
 
 interface MemoryRepository {
   readonly blobs: Map<Digest, Uint8Array>;
@@ -34,10 +35,10 @@ export function memory(): Registry {
       return found && bytes(found);
     },
     async *repositories() {
-      yield* [...repositories.keys()].sort();
+      yield* [...repositories.keys()].sort(compareBytes);
     },
     async *tags(repository) {
-      yield* [...(repositories.get(repository)?.tags.keys() ?? [])].sort();
+      yield* [...(repositories.get(repository)?.tags.keys() ?? [])].sort(compareBytes);
     },
     async putBlob(repository, digest, content, mountFrom) {
       const { blobs } = open(repository);

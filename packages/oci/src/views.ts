@@ -1,20 +1,43 @@
+import type { Content } from './content.ts';
+import { isDamage } from './error.ts';
 import type { RegistryReader } from './registry.ts';
+import { compareBytes } from './tree.ts';
 
-/** Several registries as one: the first that has something gives it. Names are united and sorted. */
+/**
+ * Several registries as one: the first that has something gives it. One in which it is damaged is
+ * passed over where another has it whole. Names are united and sorted.
+ */
 export function overlay(...readers: readonly RegistryReader[]): RegistryReader {
   const first = async <T>(
     ask: (reader: RegistryReader) => Promise<T | undefined>,
   ): Promise<T | undefined> => {
+    let damage: unknown;
     for (const reader of readers) {
-      const found = await ask(reader);
-      if (found !== undefined) return found;
+      try {
+        const found = await ask(reader);
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        damage ??= error;
+      }
     }
+    if (damage !== undefined) throw damage;
     return undefined;
   };
   return {
     resolve: (repository, reference) => first((reader) => reader.resolve(repository, reference)),
     manifest: (repository, digest) => first((reader) => reader.manifest(repository, digest)),
-    blob: (repository, digest, size) => first((reader) => reader.blob(repository, digest, size)),
+    async blob(repository, digest, size) {
+      let damaged: Content | undefined;
+      for (const reader of readers) {
+        // Only the last may give a handle on what it turns out not to have.
+        const isLast = reader === readers.at(-1);
+        const found = await reader.blob(repository, digest, isLast ? size : undefined);
+        if (found && (size === undefined || found.size === size)) return found;
+        damaged ??= found;
+      }
+      return damaged;
+    },
     repositories: () => united(readers.map((reader) => reader.repositories())),
     tags: (repository) => united(readers.map((reader) => reader.tags(repository))),
   };
@@ -23,7 +46,7 @@ export function overlay(...readers: readonly RegistryReader[]): RegistryReader {
 async function* united(lists: readonly AsyncIterable<string>[]): AsyncIterable<string> {
   const names = new Set<string>();
   for (const list of lists) for await (const name of list) names.add(name);
-  yield* [...names].sort();
+  yield* [...names].sort(compareBytes);
 }
 
 /** How a view's repository names map to those of the registry behind it, one to one. */
