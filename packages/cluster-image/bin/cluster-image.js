@@ -1,2 +1,4 @@
 #!/usr/bin/env node
-import '../dist/command/main.js';
+import { run } from '../dist/command/run.js';
+
+run();

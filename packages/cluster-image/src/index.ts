@@ -1,1 +1,17 @@
-export {};
+export type { Context } from '@cluster-image/oci';
+export { isDeliverable } from './completeness.ts';
+export { configurationSchema } from './configuration.ts';
+export type { Discovery, Found, Origin } from './discover/discovery.ts';
+export type { Environment } from './environment.ts';
+export { eventLine } from './event-line.ts';
+export { exitCode } from './exit-code.ts';
+export { printable } from './printable.ts';
+export { formatSize } from './sizes.ts';
+export { buildVerb } from './verbs/build.ts';
+export { cacheVerb } from './verbs/cache.ts';
+export { lockVerb } from './verbs/lock.ts';
+export { syncVerb } from './verbs/sync.ts';
+export { verbs } from './verbs/table.ts';
+export { pushVerb, saveVerb } from './verbs/transfer.ts';
+export type { AnyVerb, Verb } from './verbs/verb.ts';
+export { commonOptions } from './workspace.ts';

@@ -1,1 +1,1 @@
-export {};
+export { createNodes, createNodesV2, type PluginOptions } from './plugin.ts';

@@ -1,0 +1,203 @@
+import {
+  type Content,
+  type Context,
+  type Descriptor,
+  type Digest,
+  digestContent,
+  formatPlatform,
+  type ImageManifest,
+  type Manifest,
+  mediaTypes,
+  nameOf,
+  OciError,
+  type Platform,
+  parseReference,
+  readConfig,
+} from '@cluster-image/oci';
+import {
+  type BlobSource,
+  type LayerPlan,
+  layer,
+  type PlanEntry,
+  type Store,
+  type VirtualImage,
+} from '@cluster-image/storage';
+import { type Stage, stagesOf } from '../kubefile/bases.ts';
+import type { Kubefile } from '../kubefile/kubefile.ts';
+import type { Lockfile } from '../lock/lockfile.ts';
+import { type BaseImage, configOf, imageIndex, imageManifest } from './documents.ts';
+import { type EarlierStage, type EvaluateOptions, evaluate, type Start } from './evaluate.ts';
+import { pack } from './pack.ts';
+import { placementsOf } from './placement.ts';
+import { registrySource } from './registry-source.ts';
+import { over, type Source } from './source.ts';
+
+/** The directory of images in a cluster image, as sealos and sealer have it. */
+export const registryDirectory = 'registry';
+
+export interface AssembleInput {
+  readonly name: string;
+  readonly kubefile: Kubefile;
+  /** The files of the context. */
+  readonly source: Source;
+  readonly lockfile: Lockfile;
+  readonly platforms: readonly Platform[];
+  readonly buildArguments: Readonly<Record<string, string>>;
+  readonly maxLayers: number;
+}
+
+/**
+ * Makes a cluster image of a context whose images are in the store. No blob is copied: layers are
+ * plans, and the only bytes that are read are those that have to be hashed. The same input gives the
+ * same digest on every machine.
+ */
+export async function assemble(
+  input: AssembleInput,
+  store: Store,
+  context: Context,
+): Promise<VirtualImage> {
+  const images = await Promise.all(
+    input.platforms.map((platform) => assemblePlatform(input, platform, store, context)),
+  );
+  const [only] = images;
+  if (!only) throw new OciError('USAGE', 'there is no platform to build for');
+  const manifests = new Map<Digest, Manifest>(images.map(({ root }) => [root.digest, root]));
+  const root =
+    images.length === 1
+      ? only.root
+      : imageIndex(
+          images.map(({ root }) => root),
+          input.platforms,
+        );
+  manifests.set(root.digest, root);
+  return {
+    name: input.name,
+    root,
+    manifests,
+    configs: new Map(images.map(({ root, config }) => [root.config.digest, config])),
+    plans: new Map(images.flatMap(({ plans }) => [...plans])),
+  };
+}
+
+interface PlatformImage {
+  readonly root: ImageManifest;
+  readonly config: Uint8Array;
+  readonly plans: ReadonlyMap<Digest, LayerPlan>;
+}
+
+async function assemblePlatform(
+  input: AssembleInput,
+  platform: Platform,
+  store: Store,
+  context: Context,
+): Promise<PlatformImage> {
+  const { kubefile, lockfile, buildArguments, maxLayers } = input;
+  const placements = await placementsOf(lockfile, platform, store);
+  const registry = registrySource(placements, registryDirectory);
+  const stages = stagesOf(kubefile, buildArguments);
+  const { evaluated, base } = await runStages(stages, lockfile, platform, store, {
+    kubefile,
+    platform,
+    buildArguments,
+    source: over(registry, input.source),
+    keep: (content) => keep(store, content),
+  });
+  const files = withRegistry(evaluated.files, registry);
+  const blobs = new Set(placements.flatMap(({ blobs }) => blobs.map(({ digest }) => digest)));
+  const plans = pack(files, {
+    maxLayers,
+    baseLayers: base?.manifest.layers.length ?? 0,
+    isBlob: (digest) => blobs.has(digest),
+    isInRegistry: (path) => path === registryDirectory || path.startsWith(`${registryDirectory}/`),
+  });
+  context.report({ type: 'stage', name: 'layers', total: plans.length });
+  const layers = await Promise.all(
+    plans.map((plan) => context.transfer(() => describeLayer(plan, store.blobs))),
+  );
+  const config = configOf(platform, evaluated, layers, base);
+  const root = imageManifest(config, [...(base?.manifest.layers ?? []), ...layers]);
+  return {
+    root,
+    config,
+    plans: new Map(plans.map((plan, at) => [digestAt(layers, at), plan])),
+  };
+}
+
+function digestAt(layers: readonly Descriptor[], at: number): Digest {
+  const descriptor = layers[at];
+  if (!descriptor) throw new OciError('MANIFEST_INVALID', `no layer ${at}`);
+  return descriptor.digest;
+}
+
+async function runStages(
+  stages: readonly Stage[],
+  lockfile: Lockfile,
+  platform: Platform,
+  store: Store,
+  options: EvaluateOptions,
+): Promise<FinishedStage> {
+  const done: FinishedStage[] = [];
+  for (const stage of stages) {
+    const { base, name } = stage;
+    let start: Start = { config: {}, files: new Map() };
+    let image: BaseImage | undefined;
+    if (base.kind === 'image') {
+      image = await openBase(base.reference, lockfile, platform, store);
+      start = { config: image.config.config ?? {}, files: new Map() };
+    } else if (base.kind === 'stage') {
+      const earlier = done[base.index];
+      if (earlier) start = earlier.evaluated;
+      image = earlier?.base;
+    }
+    done.push({ name, evaluated: await evaluate(stage, start, done, options), base: image });
+  }
+  const last = done.at(-1);
+  if (!last) throw new OciError('INPUT_INVALID', 'the build file has no stage');
+  return last;
+}
+
+interface FinishedStage extends EarlierStage {
+  /** The image that is at the bottom of it. */
+  readonly base: BaseImage | undefined;
+}
+
+async function openBase(
+  reference: string,
+  lockfile: Lockfile,
+  platform: Platform,
+  store: Store,
+): Promise<BaseImage> {
+  const digest = lockfile.bases[reference]?.manifests[formatPlatform(platform)]?.digest;
+  const repository = nameOf(parseReference(reference));
+  const manifest = digest && (await store.registry.manifest(repository, digest));
+  const config =
+    manifest?.kind === 'image' && (await store.blobs(manifest.config.digest, manifest.config.size));
+  if (!config || manifest?.kind !== 'image') {
+    throw new OciError('NOT_FOUND', `the base image ${reference} is not in the store`, {
+      hint: 'Run `cluster-image cache` on the context.',
+    });
+  }
+  return { manifest, config: await readConfig(config, manifest.config, reference) };
+}
+
+/** A build file that never copies `registry/` gets it at the root, as sealer has it. */
+function withRegistry(
+  files: ReadonlyMap<string, PlanEntry>,
+  registry: ReadonlyMap<string, PlanEntry>,
+): ReadonlyMap<string, PlanEntry> {
+  const isCopied = [...registry.keys()].some((path) => files.has(path));
+  return isCopied || registry.size === 0 ? files : new Map([...files, ...registry]);
+}
+
+/** Files of the context go into the store, so that what is built can be delivered when the context has changed. */
+async function keep(store: Store, content: Content): Promise<{ digest: Digest; size: number }> {
+  const digest = await digestContent(content);
+  await store.registry.putContent(digest, content);
+  return { digest, size: content.size };
+}
+
+async function describeLayer(plan: LayerPlan, blobs: BlobSource): Promise<Descriptor> {
+  const content = layer(plan, blobs);
+  const digest = await digestContent(content);
+  return { mediaType: mediaTypes.ociLayer, digest, size: content.size };
+}

@@ -1,0 +1,100 @@
+import {
+  type Descriptor,
+  describe,
+  digestOf,
+  type ImageConfig,
+  type ImageManifest,
+  type Manifest,
+  mediaTypes,
+  OciError,
+  type Platform,
+  parseManifest,
+} from '@cluster-image/oci';
+import type { Evaluated, RunConfig } from './evaluate.ts';
+
+export interface BaseImage {
+  readonly manifest: ImageManifest;
+  readonly config: ImageConfig;
+}
+
+/** When everything in an image was made: the same for the same input, so it can be no real time. */
+const created = '1970-01-01T00:00:00Z';
+
+/** The config of an image as its bytes. */
+export function configOf(
+  platform: Platform,
+  { config, history }: Evaluated,
+  layers: readonly Descriptor[],
+  base: BaseImage | undefined,
+): Uint8Array {
+  const { os, architecture, variant } = platform;
+  const inherited = base?.config;
+  const earlier = inherited?.history ?? [];
+  // A history that says nothing of some layers would be read as that of others.
+  const told = earlier.filter(({ empty_layer }) => !empty_layer).length;
+  const isTold = told === (base?.manifest.layers.length ?? 0);
+  const steps = history.map((line) => ({ created, created_by: line, empty_layer: true }));
+  const added = layers.map((_, at) => ({
+    created,
+    created_by: `cluster-image layer ${at + 1} of ${layers.length}`,
+  }));
+  return json({
+    ...inherited,
+    created,
+    os,
+    architecture,
+    ...(variant && { variant }),
+    config: runConfig(config),
+    rootfs: {
+      type: 'layers',
+      diff_ids: [
+        ...(inherited?.rootfs.diff_ids ?? []),
+        // A layer that is not compressed is its own diff.
+        ...layers.map(({ digest }) => digest),
+      ],
+    },
+    ...(isTold && { history: [...earlier, ...steps, ...added] }),
+  });
+}
+
+/** Sorted and without what is empty, so that it says the same in the same bytes. */
+function runConfig(config: RunConfig): RunConfig {
+  const entries = Object.entries(config).filter(
+    ([, value]) => value !== undefined && value !== null,
+  );
+  const sorted = entries.map(([name, value]) => [name, sortedValue(value)] as const);
+  return Object.fromEntries(sorted.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function sortedValue(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+export function imageManifest(config: Uint8Array, layers: readonly Descriptor[]): ImageManifest {
+  const manifest = parseManifest(
+    json({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length },
+      layers,
+    }),
+    'cluster image',
+  );
+  if (manifest.kind === 'image') return manifest;
+  throw new OciError('MANIFEST_INVALID', 'an image became an index');
+}
+
+/** The index of an image for several platforms, in their order. */
+export function imageIndex(
+  images: readonly ImageManifest[],
+  platforms: readonly Platform[],
+): Manifest {
+  const manifests = images.map((image, at) => ({ ...describe(image), platform: platforms[at] }));
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+  return parseManifest(json(index), 'cluster image');
+}
+
+function json(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}

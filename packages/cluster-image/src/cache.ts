@@ -1,0 +1,98 @@
+import {
+  type Context,
+  copy,
+  type Digest,
+  nameOf,
+  overlay,
+  parseReference,
+  type RegistryReader,
+  select,
+  type Tree,
+} from '@cluster-image/oci';
+import { type Store, soleRepository } from '@cluster-image/storage';
+import PQueue from 'p-queue';
+import { everyOne } from './failures.ts';
+import { openArchive } from './lock/lock.ts';
+import type { LockedImage, Lockfile } from './lock/lockfile.ts';
+import { counting, forImage } from './progress.ts';
+
+/** How many images are worked on at a time; how many transfers run at once is the context's business. */
+const imagesAtOnce = 16;
+
+export interface CacheSources {
+  /** Repositories are named host/path. */
+  readonly upstream: RegistryReader;
+  /** The context, which archives lie in. */
+  readonly tree: Tree;
+}
+
+export interface Cached {
+  /** How many images the store has now. */
+  readonly images: number;
+  /** What had to be fetched for that, in bytes. */
+  readonly fetched: number;
+}
+
+/**
+ * Brings every pinned image into the store, as its upstream has it: the index with its own digest,
+ * and of its children those that are pinned (all of them where the reference itself is a digest, so
+ * that whoever asks by it finds the index whole). What is there already costs no request.
+ *
+ * Where some fail, the others are finished; then throws their failure, or SOME_FAILED.
+ */
+export async function cache(
+  lockfile: Lockfile,
+  store: Store,
+  sources: CacheSources,
+  context: Context,
+): Promise<Cached> {
+  const all = [...Object.entries(lockfile.images), ...Object.entries(lockfile.bases)];
+  const queue = new PQueue({ concurrency: imagesAtOnce });
+  context.report({ type: 'stage', name: 'cache', total: all.length });
+  const counter = counting(context);
+  await everyOne(
+    all,
+    ([reference]) => reference,
+    ([reference, image]) =>
+      queue.add(() =>
+        forImage(reference, counter.context, (counted) =>
+          cacheImage(reference, image, store, sources, counted),
+        ),
+      ),
+  );
+  return { images: all.length, fetched: counter.count().moved };
+}
+
+async function cacheImage(
+  reference: string,
+  image: LockedImage,
+  store: Store,
+  sources: CacheSources,
+  context: Context,
+): Promise<void> {
+  const { tag, digest: pinned, ...named } = parseReference(reference);
+  const repository = nameOf(named);
+  const source = image.archive
+    ? await archiveAs(repository, image.archive, sources.tree)
+    : sources.upstream;
+  const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
+  await copy(
+    { registry: overlay(store.registry, source), repository },
+    image.digest,
+    { registry: store.registry, repository },
+    {
+      ...(tag !== undefined && { tag }),
+      children: ({ digest }) => pinned !== undefined || kept.has(digest),
+      recheck: true,
+    },
+    context,
+  );
+}
+
+/** The one image of an archive under the name it is pinned by. */
+async function archiveAs(name: string, location: string, tree: Tree): Promise<RegistryReader> {
+  return select(await openArchive(tree, location), {
+    inner: (outer) => (outer === name ? soleRepository : undefined),
+    outer: () => name,
+  });
+}

@@ -1,0 +1,79 @@
+import { createContext, OciError } from '@cluster-image/oci';
+import { exitCode } from '../exit-code.ts';
+import { printable } from '../printable.ts';
+import { verbs } from '../verbs/table.ts';
+import type { AnyVerb } from '../verbs/verb.ts';
+import { parseFlags } from './flags.ts';
+import { overviewHelp, verbHelp } from './help.ts';
+import { reporter } from './reporter.ts';
+
+/** How long an interrupted run may take to put things in order, in milliseconds. */
+const grace = 2_000;
+
+/** Runs the command with these arguments and returns what the process is to exit with. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    print(overviewHelp(verbs));
+    return name === undefined ? 2 : 0;
+  }
+  const verb = verbs.find((known) => known.name === name);
+  if (!verb) {
+    complain(
+      new OciError('USAGE', `there is no verb ${name}`, { hint: 'See cluster-image --help.' }),
+    );
+    return 2;
+  }
+  try {
+    return await run(verb, rest);
+  } catch (error) {
+    complain(error);
+    return exitCode(error);
+  }
+}
+
+async function run(verb: AnyVerb, args: readonly string[]): Promise<number> {
+  const { options, json, help } = parseFlags(verb, args);
+  if (help) {
+    print(verbHelp(verb));
+    return 0;
+  }
+  const environment = { cwd: process.cwd(), variables: process.env };
+  const progress = reporter(process.stderr);
+  const context = createContext({ report: progress.report, signal: interruption() });
+  try {
+    const { result, lines, failed } = await verb.call(options, environment, context);
+    progress.end();
+    if (json) print(JSON.stringify(result, undefined, 2));
+    else for (const line of lines) print(printable(line));
+    return failed ? 1 : 0;
+  } finally {
+    progress.end();
+  }
+}
+
+/** Fires when the process is asked to stop. The second time, or if it takes too long, it stops at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+    setTimeout(() => process.exit(130), grace).unref();
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.on('SIGHUP', stop);
+  return controller.signal;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function complain(error: unknown): void {
+  const message = error instanceof Error ? error.message : String(error);
+  const unexpected =
+    error instanceof Error && !(error instanceof OciError) ? `\n${error.stack}` : '';
+  process.stderr.write(`${printable(`error: ${message}${unexpected}`)}\n`);
+  if (error instanceof OciError && error.hint) process.stderr.write(`${printable(error.hint)}\n`);
+}

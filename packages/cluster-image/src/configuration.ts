@@ -1,0 +1,102 @@
+import { dirname, join, resolve } from 'node:path';
+import { fileOf, jsonOf, OciError, readAll } from '@cluster-image/oci';
+import { directory } from '@cluster-image/storage';
+import { z } from 'zod';
+
+export const configurationName = 'cluster-image.json';
+
+/** The most that a configuration may hold, in bytes. */
+const fileLimit = 1024 * 1024;
+
+const mirrorSchema = z
+  .union([
+    z
+      .string()
+      .describe('URL of a registry that has copies; {host} stands for the host that is mirrored'),
+    z.strictObject({
+      endpointFile: z
+        .string()
+        .describe(
+          'File that holds the URL of a registry which runs beside the build, as serve --endpoint-file writes it',
+        ),
+      path: z
+        .string()
+        .default('')
+        .describe('What comes before repository names there; {host} as above'),
+    }),
+  ])
+  .describe('A registry to ask first');
+
+const registrySchema = z.strictObject({
+  mirrors: z.array(mirrorSchema).optional().describe('Registries to ask before it, in this order'),
+  plainHttp: z.boolean().optional().describe('Speak HTTP without TLS to it'),
+  insecure: z.boolean().optional().describe('Accept any certificate of it'),
+  tokenHosts: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Hosts of token servers that may see its credentials, beside those of its own domain',
+    ),
+});
+
+/** `cluster-image.json`, beside the build file or at the root of the workspace. */
+export const configurationSchema = z.strictObject({
+  $schema: z.string().optional(),
+  platforms: z.array(z.string()).optional().describe('Platforms to build for, os/arch[/variant]'),
+  maxLayers: z.int().min(10).max(1000).optional().describe('The most layers an image may have'),
+  buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
+  registries: z
+    .record(z.string(), registrySchema)
+    .optional()
+    .describe('What is special about registries, by host; * is for all others'),
+});
+
+export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
+
+/** Files that mark the root of a workspace. */
+const rootMarks = ['nx.json', 'turbo.json', '.git', 'pnpm-workspace.yaml'];
+
+/** The nearest directory at or above a path that looks like the root of a workspace; the path itself if none does. */
+export async function workspaceRoot(path: string): Promise<string> {
+  for (let at = path; ; at = dirname(at)) {
+    for (const mark of rootMarks) if (await directory(at).entry(mark)) return at;
+    if (dirname(at) === at) return path;
+  }
+}
+
+/** The configuration of a context: its own file over the workspace's. Throws INPUT_INVALID. */
+export async function readConfiguration(path: string): Promise<Configuration> {
+  const root = await workspaceRoot(path);
+  const shared = await readFile(root);
+  const own = root === path ? {} : await readFile(path);
+  return { ...shared, ...own, registries: { ...shared.registries, ...own.registries } };
+}
+
+async function readFile(path: string): Promise<Configuration> {
+  const content = await fileOf(directory(path), configurationName);
+  if (!content) return {};
+  const parsed = configurationSchema.safeParse(jsonOf(await readAll(content, fileLimit)));
+  if (parsed.success) return withPaths(parsed.data, path);
+  const why = z.prettifyError(parsed.error);
+  throw new OciError('INPUT_INVALID', `${join(path, configurationName)}: ${why}`, {
+    cause: parsed.error,
+  });
+}
+
+/** Paths in a configuration are relative to its own file. */
+function withPaths(configuration: Configuration, path: string): Configuration {
+  const registries = Object.entries(configuration.registries ?? {}).map(([host, options]) => [
+    host,
+    {
+      ...options,
+      ...(options.mirrors && {
+        mirrors: options.mirrors.map((mirror) =>
+          typeof mirror === 'string'
+            ? mirror
+            : { ...mirror, endpointFile: resolve(path, mirror.endpointFile) },
+        ),
+      }),
+    },
+  ]);
+  return { ...configuration, registries: Object.fromEntries(registries) };
+}

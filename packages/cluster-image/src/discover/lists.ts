@@ -1,0 +1,72 @@
+import { posix } from 'node:path';
+import { formatReference, OciError, parseReference } from '@cluster-image/oci';
+import type { Findings, Found, Unresolved } from './discovery.ts';
+
+/** Lines of a list without its comments and empty lines, with their numbers. */
+export function linesOf(text: string): readonly { readonly text: string; readonly line: number }[] {
+  return text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .map((line, at) => ({ text: line.replace(/(^|\s)#.*$/, '').trim(), line: at + 1 }))
+    .filter(({ text }) => text !== '')
+    .map(({ text, line }) => ({ text: text.replace(/^(["'])(.*)\1$/, '$2'), line }));
+}
+
+/** A file of `images/shim/`: one reference a line. */
+export function findInList(text: string, file: string): Findings {
+  const images: Found[] = [];
+  const unresolved: Unresolved[] = [];
+  for (const { text: entry, line } of linesOf(text)) {
+    const origin = { file, line };
+    try {
+      images.push({ reference: formatReference(parseReference(entry)), origins: [origin] });
+    } catch (error) {
+      if (!(error instanceof OciError)) throw error;
+      unresolved.push({ text: entry, reason: reasonOf(entry, error), origin });
+    }
+  }
+  return { images, suspects: [], unresolved };
+}
+
+function reasonOf(entry: string, error: OciError): string {
+  const transport = /^(docker-daemon|containers-storage):/.exec(entry)?.[1];
+  if (!transport) return error.message;
+  return `images of ${transport} cannot be pinned; push them to a registry or save them as an archive`;
+}
+
+/**
+ * `images/skopeo/tar.txt`: a line is `<docker-archive|oci-archive>:<path>@<repository[:tag]>`, the path
+ * relative to the list, the name as it will be in the registry.
+ */
+export function findInArchiveList(text: string, file: string): Findings {
+  const images: Found[] = [];
+  const unresolved: Unresolved[] = [];
+  for (const { text: entry, line } of linesOf(text)) {
+    const origin = { file, line };
+    const match = /^(docker-archive|oci-archive):([^@]+)@(.+)$/.exec(entry);
+    if (!match) {
+      const reason = 'not docker-archive:PATH@NAME or oci-archive:PATH@NAME';
+      unresolved.push({ text: entry, reason, origin });
+      continue;
+    }
+    const [, transport, path = '', name = ''] = match;
+    const located = posix.join(posix.dirname(file), path);
+    try {
+      if (located.startsWith('../') || posix.isAbsolute(path)) {
+        throw new OciError('INPUT_INVALID', 'the archive lies outside the context');
+      }
+      const reference = parseReference(name);
+      const repository = name.replace(/:[^:/]*$/, '');
+      images.push({
+        reference: formatReference(reference),
+        archive: `${transport}:${located}`,
+        ...(repository !== reference.repository && { repository }),
+        origins: [origin],
+      });
+    } catch (error) {
+      if (!(error instanceof OciError)) throw error;
+      unresolved.push({ text: entry, reason: error.message, origin });
+    }
+  }
+  return { images, suspects: [], unresolved };
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { OciError } from '@cluster-image/oci';
+import { execa } from 'execa';
+import type { RenderChart } from './discover/charts.ts';
+import type { Environment } from './environment.ts';
+
+/** How long a chart may take to render, in milliseconds, and how much may come of it, in bytes. */
+const renderTimeout = 60_000;
+const renderLimit = 64 * 1024 * 1024;
+
+/** The name that charts are rendered under; sealos has the same. */
+const releaseName = 'dryrun';
+
+/**
+ * Renders charts with the real helm, which has to be on the PATH. It sees no cluster, no plugins and
+ * nothing of the environment. Throws TOOL.
+ *
+ * @param root the context's directory, which chart paths are relative to
+ */
+export function helmTemplate(root: string, environment: Environment): RenderChart {
+  return async ({ path, values }) => {
+    const files = values.flatMap((file) => ['--values', join(root, file)]);
+    const result = await execa(
+      'helm',
+      ['template', releaseName, join(root, path), ...files, '--skip-tests'],
+      {
+        cwd: root,
+        env: { PATH: environment.variables.PATH, ...isolation },
+        extendEnv: false,
+        stdin: 'ignore',
+        timeout: renderTimeout,
+        maxBuffer: renderLimit,
+        reject: false,
+      },
+    );
+    if (result.exitCode === 0) return result.stdout;
+    if (result.code === 'ENOENT') {
+      throw new OciError('TOOL', 'helm is not on the PATH, and charts need it', {
+        hint: 'Install helm 3 or 4: https://helm.sh/docs/intro/install/',
+      });
+    }
+    if (result.timedOut) throw new OciError('TOOL', `helm took over ${renderTimeout / 1000} s`);
+    if (result.isMaxBuffer) throw new OciError('TOOL', `helm printed over ${renderLimit} bytes`);
+    throw new OciError('TOOL', `helm template failed: ${result.stderr.trim() || result.message}`, {
+      hint: hintFor(result.stderr),
+    });
+  };
+}
+
+/** Neither plugins nor repositories nor a cluster of whoever runs the build may change what a chart renders to. */
+const isolation = {
+  HOME: '/nonexistent',
+  KUBECONFIG: '/dev/null',
+  HELM_PLUGINS: '/nonexistent/plugins',
+  HELM_CACHE_HOME: '/nonexistent/cache',
+  HELM_CONFIG_HOME: '/nonexistent/config',
+  HELM_DATA_HOME: '/nonexistent/data',
+} as const;
+
+function hintFor(stderr: string): string | undefined {
+  if (/missing in charts\/ directory/.test(stderr)) {
+    return 'Run `helm dependency build` on the chart and commit its charts/ directory.';
+  }
+  return undefined;
+}

@@ -1,0 +1,101 @@
+import { connect } from 'node:net';
+import type { HostOptions, Mirror } from '@cluster-image/distribution';
+import { type Context, OciError, readAll, throwIfAborted } from '@cluster-image/oci';
+import { file } from '@cluster-image/storage';
+import type { Configuration } from './configuration.ts';
+
+type Registries = NonNullable<Configuration['registries']>;
+type ConfiguredMirror = NonNullable<Registries[string]['mirrors']>[number];
+
+/** How long a registry that runs beside the build may take to come up, in milliseconds. */
+const patience = 20_000;
+
+/** How often one looks whether it has, in milliseconds. */
+const lookEvery = 100;
+
+/** What the configuration and the command line say of registry hosts, for the network. */
+export function hostsOf(
+  { registries = {} }: Configuration,
+  plainHttp: readonly string[],
+  insecure: readonly string[],
+  context: Context,
+): Readonly<Record<string, HostOptions>> {
+  const hosts = new Set([...Object.keys(registries), ...plainHttp, ...insecure]);
+  return Object.fromEntries(
+    [...hosts].map((host) => {
+      const { mirrors, ...options } = registries[host] ?? {};
+      return [
+        host,
+        {
+          ...options,
+          ...(mirrors && { mirrors: mirrors.map((mirror) => mirrorOf(mirror, context)) }),
+          ...(plainHttp.includes(host) && { plainHttp: true }),
+          ...(insecure.includes(host) && { insecure: true }),
+        },
+      ];
+    }),
+  );
+}
+
+function mirrorOf(configured: ConfiguredMirror, context: Context): Mirror {
+  if (typeof configured === 'string') {
+    return { url: async (host) => urlOf(configured.replaceAll('{host}', host), 'mirrors') };
+  }
+  const { endpointFile, path } = configured;
+  return {
+    async url(host) {
+      const endpoint = await waitForEndpoint(endpointFile, context.signal);
+      return new URL(path.replaceAll('{host}', host).replace(/^\/+/, ''), endpoint);
+    },
+  };
+}
+
+function urlOf(text: string, where: string): URL {
+  const url = URL.parse(text.trim());
+  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '')
+    return url;
+  throw new OciError(
+    'INPUT_INVALID',
+    `${where}: ${JSON.stringify(text)} is not the URL of a registry`,
+    {
+      hint: 'It begins with http:// or https:// and holds no credentials; those come from docker login.',
+    },
+  );
+}
+
+/**
+ * The URL in a file, once something listens there. A registry that is started beside the build (a
+ * continuous task) may need a moment, and the file may still be that of an earlier one.
+ */
+async function waitForEndpoint(path: string, signal: AbortSignal): Promise<URL> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    throwIfAborted(signal);
+    const content = await file(path);
+    if (content) {
+      const text = new TextDecoder().decode(await readAll(content, 4096));
+      const url = urlOf(text, path);
+      if (await isListening(url)) return url;
+    }
+    if (Date.now() > deadline) {
+      throw new OciError('NETWORK', `no registry came up at ${path}`, {
+        hint: `Start it, for instance with cluster-image serve … --endpoint-file ${path}.`,
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, lookEvery));
+  }
+}
+
+function isListening(url: URL): Promise<boolean> {
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
+  return new Promise((resolve) => {
+    const socket = connect({ host: url.hostname.replace(/^\[|\]$/g, ''), port });
+    const finish = (isOpen: boolean): void => {
+      socket.destroy();
+      resolve(isOpen);
+    };
+    socket.setTimeout(2_000, () => finish(false));
+    socket.once('connect', () => finish(true));
+    socket.once('error', () => finish(false));
+  });
+}

@@ -1,0 +1,173 @@
+import { relative, sep } from 'node:path';
+import {
+  bytes,
+  type Digest,
+  formatReference,
+  type Manifest,
+  OciError,
+  parseReference,
+  readAll,
+  type Tree,
+} from '@cluster-image/oci';
+import { saveFile, soleRepository, virtualRegistry, writeThinImage } from '@cluster-image/storage';
+import { z } from 'zod';
+import { assemble, registryDirectory } from '../assemble/assemble.ts';
+import { contextSource } from '../assemble/source.ts';
+import { cache } from '../cache.ts';
+import { lockedContext, openContext } from '../context-directory.ts';
+import { deliver } from '../images.ts';
+import { readKubefile } from '../kubefile/kubefile.ts';
+import { parseLocation } from '../location.ts';
+import { formatSize } from '../sizes.ts';
+import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
+import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
+import type { Verb } from './verb.ts';
+
+/** The most layers that every runtime loads, with some to spare; dockerd refuses 126. */
+const defaultMaxLayers = 100;
+
+const options = commonOptions.extend({
+  ...contextOptions.shape,
+  ...platformOption.shape,
+  tag: z.string().optional().describe('Name of the image, NAME[:TAG]'),
+  output: z.array(z.string()).default([]).describe('Locations to deliver the image to at once'),
+  thin: z
+    .string()
+    .optional()
+    .describe('Directory for a thin copy of the image (manifests and plans, no layers)'),
+  digestFile: z.string().optional().describe('File to write the digest to'),
+  maxLayers: z
+    .int()
+    .min(10)
+    .max(1000)
+    .optional()
+    .describe('The most layers, base image included (default 100)'),
+});
+
+export interface Built {
+  readonly name: string;
+  readonly digest: Digest;
+  /** All layers and configs, in bytes. */
+  readonly size: number;
+  readonly layers: number;
+  readonly images: number;
+  /** What had to be fetched, in bytes. */
+  readonly fetched: number;
+  readonly locations: readonly string[];
+}
+
+export const buildVerb: Verb<typeof options, Built> = {
+  name: 'build',
+  summary: 'Build the cluster image of a context',
+  positional: ['context'],
+  options,
+  short: { t: 'tag', f: 'file', o: 'output' },
+  run: (given, environment, context) =>
+    withWorkspace(environment, given, context, given.context, async (workspace) => {
+      const { configuration, store, network } = workspace;
+      const targets = given.output.map(parseLocation);
+      const reference = imageName(given.tag, targets);
+      const name = formatReference(reference);
+      const directory = await openContext(workspace.path(given.context));
+      const platforms = platformsOf(given.platform, configuration);
+      const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+      const kubefile = await readKubefile(directory.tree, given.file);
+      const lockfile = await lockedContext(
+        directory,
+        { file: given.file, platforms, buildArguments, given: given.context },
+        workspace,
+      );
+      const sources = { upstream: network.upstream, tree: directory.tree };
+      const { fetched } = await cache(lockfile, store, sources, workspace.context);
+      const made = [given.thin, given.digestFile].flatMap((path) =>
+        path === undefined
+          ? []
+          : [relative(directory.path, workspace.path(path)).split(sep).join('/')],
+      );
+      const source = await contextSource(
+        directory.tree,
+        await ignoreText(directory.tree, kubefile.path),
+        [...madeElsewhere, ...made],
+      );
+      const image = await assemble(
+        {
+          name,
+          kubefile,
+          source,
+          lockfile,
+          platforms,
+          buildArguments,
+          maxLayers: given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers,
+        },
+        store,
+        workspace.context,
+      );
+      await store.putImage(reference, image);
+      if (given.thin !== undefined) await writeThinImage(workspace.path(given.thin), image);
+      const located = {
+        registry: virtualRegistry(image, store.blobs),
+        repository: soleRepository,
+        reference: image.root.digest,
+      };
+      for (const target of targets) await deliver(located, target, name, workspace);
+      if (given.digestFile !== undefined) {
+        await saveFile(workspace.path(given.digestFile), bytes(`${image.root.digest}\n`));
+      }
+      return {
+        name,
+        digest: image.root.digest,
+        ...sizeOf([...image.manifests.values()]),
+        images: Object.keys(lockfile.images).length,
+        fetched,
+        locations: [
+          name,
+          ...(given.thin === undefined ? [] : [`oci:${given.thin}`]),
+          ...given.output,
+        ],
+      };
+    }),
+  lines: ({ name, digest, size, layers, images, locations }) => [
+    `built ${name}`,
+    `  digest  ${digest}`,
+    `  size    ${formatSize(size)} in ${layers} layers, with ${images} images`,
+    ...locations.map((location, at) => `  ${at === 0 ? 'at     ' : '       '} ${location}`),
+  ],
+};
+
+/** Parts of a context that earlier runs made, of which the build takes none: it makes its own. */
+const madeElsewhere = [`${registryDirectory}/docker`, `${registryDirectory}/.staging`];
+
+/** The name that was given, or that of the first registry it is delivered to. */
+function imageName(tag: string | undefined, targets: readonly ReturnType<typeof parseLocation>[]) {
+  const target = targets.find((location) => location.kind === 'docker');
+  if (tag === undefined && target?.kind === 'docker') return target.reference;
+  if (tag === undefined) {
+    throw new OciError('USAGE', 'the image needs a name', {
+      hint: 'Give it one with --tag NAME[:TAG].',
+    });
+  }
+  const reference = parseReference(tag);
+  if (!reference.digest) return reference;
+  throw new OciError('USAGE', `--tag ${tag}: the digest of what is built is not known before`);
+}
+
+async function ignoreText(tree: Tree, kubefile: string): Promise<string> {
+  for (const path of [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore']) {
+    const entry = await tree.entry(path);
+    if (entry?.type !== 'file') continue;
+    return new TextDecoder().decode(await readAll(entry.content, 1024 * 1024));
+  }
+  return '';
+}
+
+/** What an image weighs: each part once, in however many platforms it is. */
+export function sizeOf(manifests: readonly Manifest[]): { size: number; layers: number } {
+  const parts = new Map<Digest, number>();
+  let layers = 0;
+  for (const manifest of manifests) {
+    if (manifest.kind !== 'image') continue;
+    layers = Math.max(layers, manifest.layers.length);
+    for (const { digest, size } of [manifest.config, ...manifest.layers]) parts.set(digest, size);
+  }
+  return { size: [...parts.values()].reduce((sum, size) => sum + size, 0), layers };
+}

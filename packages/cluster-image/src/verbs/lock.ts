@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { bytes, formatReference, OciError, parseReference } from '@cluster-image/oci';
+import { saveFile } from '@cluster-image/storage';
+import { z } from 'zod';
+import { discoverIn, openContext } from '../context-directory.ts';
+import { driftOf, requirePinned, requireResolved } from '../lock/check.ts';
+import { lock } from '../lock/lock.ts';
+import { formatLockfile, type Lockfile, lockfileName, readLockfile } from '../lock/lockfile.ts';
+import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
+import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
+import type { Verb } from './verb.ts';
+
+const options = commonOptions.extend({
+  ...contextOptions.shape,
+  ...platformOption.shape,
+  references: z.array(z.string()).default([]).describe('With --update: only these references'),
+  update: z
+    .boolean()
+    .default(false)
+    .describe('Move pins to what upstream means by the references now'),
+  check: z
+    .boolean()
+    .default(false)
+    .describe('Write nothing; fail where the lockfile does not fit the context'),
+});
+
+export interface Locked {
+  /** Relative to the context. */
+  readonly lockfile: string;
+  readonly images: number;
+  readonly changes: readonly Change[];
+}
+
+export interface Change {
+  readonly reference: string;
+  readonly from?: string;
+  readonly to?: string;
+}
+
+export const lockVerb: Verb<typeof options, Locked> = {
+  name: 'lock',
+  summary: 'Pin the images of a context to digests in cluster-image.lock.json',
+  positional: ['context', 'references'],
+  options,
+  run: (given, environment, context) =>
+    withWorkspace(environment, given, context, given.context, async (workspace) => {
+      const { configuration, network } = workspace;
+      const directory = await openContext(workspace.path(given.context));
+      const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+      const discovery = await discoverIn(directory, { ...given, buildArguments }, environment);
+      requireResolved(discovery);
+      const existing = await readLockfile(directory.tree);
+      const platforms = platformsOf(given.platform, configuration);
+      if (given.check) {
+        const drift = driftOf(discovery, existing, platforms);
+        requirePinned(drift, given.context);
+        if (drift.unused.length > 0) {
+          throw new OciError(
+            'LOCK_DRIFT',
+            `${lockfileName} pins what nothing refers to any more: ${drift.unused.join(', ')}`,
+            { hint: `Run \`cluster-image lock ${given.context}\` and commit the lockfile.` },
+          );
+        }
+        return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
+      }
+      const total = discovery.images.length + discovery.bases.length;
+      context.report({ type: 'stage', name: 'lock', total });
+      const asked = given.references.map((text) => formatReference(parseReference(text)));
+      const update = given.update && asked.length === 0 ? 'all' : given.update ? asked : [];
+      const sources = { upstream: network.upstream, tree: directory.tree };
+      const locked = await lock(
+        discovery,
+        existing,
+        sources,
+        { platforms, update },
+        workspace.context,
+      );
+      const text = formatLockfile(locked);
+      if (!existing || formatLockfile(existing) !== text) {
+        await saveFile(join(directory.path, lockfileName), bytes(text));
+      }
+      return {
+        lockfile: lockfileName,
+        images: Object.keys(locked.images).length,
+        changes: changesBetween(existing, locked),
+      };
+    }),
+  lines: ({ lockfile, images, changes }) => [
+    ...changes.map(({ reference, from, to }) => {
+      if (from === undefined) return `+ ${reference} ${to}`;
+      return to === undefined ? `- ${reference}` : `~ ${reference} ${from} -> ${to}`;
+    }),
+    `${lockfile} pins ${images} images${changes.length === 0 ? ', as before' : ''}`,
+  ],
+};
+
+function changesBetween(before: Lockfile | undefined, after: Lockfile): readonly Change[] {
+  const pins = (lockfile: Lockfile | undefined): ReadonlyMap<string, string> =>
+    new Map(
+      Object.entries({ ...lockfile?.images, ...lockfile?.bases }).map(([reference, { digest }]) => [
+        reference,
+        digest,
+      ]),
+    );
+  const [old, now] = [pins(before), pins(after)];
+  return [...new Set([...old.keys(), ...now.keys()])]
+    .sort()
+    .map((reference) => ({ reference, from: old.get(reference), to: now.get(reference) }))
+    .filter(({ from, to }) => from !== to);
+}

@@ -1,0 +1,51 @@
+import type { Context } from '@cluster-image/oci';
+import type { z } from 'zod';
+import type { Environment } from '../environment.ts';
+
+/**
+ * Something the command and the executors can do. Flags, help, Nx schemas and JSON schemas are all
+ * made from `options`; a verb returns what it found or did and prints nothing.
+ */
+export interface Verb<Options extends z.ZodObject, Result> {
+  readonly name: string;
+  readonly summary: string;
+  /** Options that are also given by position, in order; the last one may be a list that takes the rest. */
+  readonly positional: readonly (keyof z.infer<Options> & string)[];
+  readonly options: Options;
+  /** One-letter flags. */
+  readonly short?: Readonly<Record<string, keyof z.infer<Options> & string>>;
+  run(options: z.infer<Options>, environment: Environment, context: Context): Promise<Result>;
+  /** The result for people. */
+  lines(result: Result): readonly string[];
+  /** Whether some of it failed, although there is a result to show. */
+  failed?(result: Result): boolean;
+}
+
+/** A verb whose options and result nobody needs to know, as the table holds it. */
+export interface AnyVerb {
+  readonly name: string;
+  readonly summary: string;
+  readonly positional: readonly string[];
+  readonly options: z.ZodObject;
+  readonly short?: Readonly<Record<string, string>>;
+  /** Checks the options, runs the verb, and tells its result in both ways. */
+  call(options: unknown, environment: Environment, context: Context): Promise<Called>;
+}
+
+export interface Called {
+  readonly result: unknown;
+  readonly lines: readonly string[];
+  readonly failed: boolean;
+}
+
+export function callable<Options extends z.ZodObject, Result>(
+  verb: Verb<Options, Result>,
+): AnyVerb {
+  return {
+    ...verb,
+    async call(given, environment, context) {
+      const result = await verb.run(verb.options.parse(given), environment, context);
+      return { result, lines: verb.lines(result), failed: verb.failed?.(result) ?? false };
+    },
+  };
+}

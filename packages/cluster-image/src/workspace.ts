@@ -1,0 +1,109 @@
+import { type Network, network } from '@cluster-image/distribution';
+import {
+  type Context,
+  createContext,
+  OciError,
+  type Platform,
+  parsePlatform,
+  readAll,
+} from '@cluster-image/oci';
+import { file, openStore, type Store } from '@cluster-image/storage';
+import PQueue from 'p-queue';
+import { z } from 'zod';
+import { type Configuration, readConfiguration } from './configuration.ts';
+import { dockerCredentials } from './docker-credentials.ts';
+import { type Environment, resolvePath, storePath } from './environment.ts';
+import { hostsOf } from './mirrors.ts';
+
+/** The options of every verb that moves images. */
+export const commonOptions = z.object({
+  store: z
+    .string()
+    .optional()
+    .describe('Directory of the content store; else CLUSTER_IMAGE_STORE, else the cache directory'),
+  jobs: z.int().min(1).max(64).default(8).describe('Transfers at a time'),
+  plainHttp: z
+    .array(z.string())
+    .default([])
+    .describe('Registry hosts to speak HTTP without TLS to'),
+  insecure: z
+    .array(z.string())
+    .default([])
+    .describe('Registry hosts whose certificate is not checked'),
+  ca: z.string().optional().describe('File with certificate authorities to trust as well, in PEM'),
+});
+
+export type CommonOptions = z.infer<typeof commonOptions>;
+
+/** What a verb works with. */
+export interface Workspace {
+  readonly environment: Environment;
+  readonly configuration: Configuration;
+  readonly store: Store;
+  readonly network: Network;
+  readonly context: Context;
+  /** A path that was given by the user, in full. */
+  path(given: string): string;
+}
+
+/**
+ * Opens store and network, runs the job, and closes them again.
+ *
+ * @param at the directory whose configuration counts, as the user gave it
+ */
+export async function withWorkspace<T>(
+  environment: Environment,
+  options: CommonOptions,
+  context: Context,
+  at: string,
+  job: (workspace: Workspace) => Promise<T>,
+): Promise<T> {
+  const queue = new PQueue({ concurrency: options.jobs });
+  const bounded = createContext({ ...context, transfer: (task) => queue.add(task) });
+  const configuration = await readConfiguration(resolvePath(environment, at));
+  const { plainHttp, insecure, jobs } = options;
+  const { variables } = environment;
+  const opened = network({
+    context: bounded,
+    credentials: dockerCredentials(environment, context),
+    hosts: hostsOf(configuration, plainHttp, insecure, context),
+    connections: jobs,
+    ...(options.ca !== undefined && { ca: await readPem(resolvePath(environment, options.ca)) }),
+    proxy: {
+      http: variables.http_proxy ?? variables.HTTP_PROXY,
+      https: variables.https_proxy ?? variables.HTTPS_PROXY,
+      no: variables.no_proxy ?? variables.NO_PROXY,
+    },
+  });
+  try {
+    return await job({
+      environment,
+      configuration,
+      store: openStore(storePath(environment, options.store)),
+      network: opened,
+      context: bounded,
+      path: (given) => resolvePath(environment, given),
+    });
+  } finally {
+    await opened.close();
+  }
+}
+
+async function readPem(path: string): Promise<string> {
+  const content = await file(path);
+  if (content) return new TextDecoder().decode(await readAll(content, 16 * 1024 * 1024));
+  throw new OciError('USAGE', `--ca: there is no file ${path}`);
+}
+
+/** The platforms to work for: those that were asked for, else those of the configuration, else linux/amd64. */
+export function platformsOf(
+  asked: readonly string[],
+  { platforms = [] }: Configuration,
+): readonly Platform[] {
+  const chosen = asked.length > 0 ? asked : platforms;
+  const parsed = (chosen.length > 0 ? chosen : ['linux/amd64']).map(parsePlatform);
+  return parsed.filter(
+    (platform, at) =>
+      parsed.findIndex((other) => JSON.stringify(other) === JSON.stringify(platform)) === at,
+  );
+}

@@ -1,0 +1,34 @@
+import { buildVerb, cacheVerb, lockVerb, pushVerb, saveVerb, syncVerb } from 'cluster-image';
+import { z } from 'zod';
+
+const format = z
+  .int()
+  .optional()
+  .describe('Format of the outputs; set by the plugin, so that a new one is a new hash');
+
+const buildTarget = z
+  .string()
+  .default('build-image')
+  .describe('The target of the project that builds the image, run again where its parts are gone');
+
+/**
+ * The options of each executor: those of the verb it runs, and what only Nx needs. The `schema.json`
+ * of each executor is made from these.
+ */
+export const executorOptions = {
+  'lock-images': lockVerb.options,
+  'cache-images': cacheVerb.options.extend({ format }),
+  'sync-registry': syncVerb.options,
+  'build-image': buildVerb.options.extend({ format }),
+  'push-image': pushVerb.options.extend({ buildTarget }),
+  'save-image': saveVerb.options.extend({ buildTarget }),
+} as const;
+
+export const executorSummaries: Readonly<Record<keyof typeof executorOptions, string>> = {
+  'lock-images': lockVerb.summary,
+  'cache-images': cacheVerb.summary,
+  'sync-registry': syncVerb.summary,
+  'build-image': buildVerb.summary,
+  'push-image': pushVerb.summary,
+  'save-image': saveVerb.summary,
+};

@@ -1,0 +1,28 @@
+import { formatFiles, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
+import { generatorOptions } from './options.ts';
+
+const pluginName = '@cluster-image/nx';
+
+/** What a build makes inside of a project, none of which is to be committed. */
+const ignored = ['**/registry/docker/'];
+
+/** Adds the plugin to nx.json and what it makes to .gitignore; what is there already stays. */
+export default async function init(tree: Tree, given: unknown): Promise<void> {
+  const options = generatorOptions.init.parse(given);
+  const nxJson = readNxJson(tree) ?? {};
+  const plugins = nxJson.plugins ?? [];
+  const isThere = plugins.some(
+    (plugin) => (typeof plugin === 'string' ? plugin : plugin.plugin) === pluginName,
+  );
+  if (!isThere) updateNxJson(tree, { ...nxJson, plugins: [...plugins, { plugin: pluginName }] });
+  const current = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
+  const lines = current.split(/\r?\n/);
+  const missing = [...ignored, 'dist'].filter(
+    (line) => !lines.some((known) => known.replace(/^\/|\/$/g, '') === line.replace(/\/$/, '')),
+  );
+  if (missing.length > 0) {
+    const separator = current === '' || current.endsWith('\n') ? '' : '\n';
+    tree.write('.gitignore', `${current}${separator}${missing.join('\n')}\n`);
+  }
+  if (!options.skipFormat) await formatFiles(tree);
+}

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+
+const skipFormat = z.boolean().default(false).describe('Leave new files as they are written');
+
+/** The options of each generator; its `schema.json` is made from these. */
+export const generatorOptions = {
+  init: z.object({ skipFormat }),
+  'cluster-image': z.object({
+    directory: z
+      .string()
+      .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$)).+$/, 'a directory inside the workspace')
+      .describe('Where the project goes'),
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][\w.-]*$/, 'a project name')
+      .optional()
+      .describe('Name of the project; else that of its directory'),
+    tag: z.string().optional().describe('Name of the image, NAME[:TAG]'),
+    skipFormat,
+  }),
+} as const;
+
+export const generatorSummaries: Readonly<Record<keyof typeof generatorOptions, string>> = {
+  init: 'Set the plugin up in a workspace',
+  'cluster-image': 'Create a project that builds a cluster image',
+};
