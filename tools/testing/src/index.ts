@@ -1,3 +1,5 @@
+export * from './fault-registry.ts';
+export type { Answer, Fault, FaultRule, LoggedRequest, RequestKind } from './faults.ts';
 export * from './fixtures.ts';
 export * from './registry-contract.ts';
 export * from './temporary.ts';
