@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseChallenges } from './challenge.ts';
 import { type Credential, type Credentials, mayShowCredential } from './credentials.ts';
 import { isPrivateHost } from './dialer.ts';
+import { isPassing, PassingError } from './patience.ts';
 import { type HttpRequest, type HttpResponse, readText } from './transport.ts';
 
 export interface Authorizer {
@@ -36,6 +37,8 @@ export interface AuthorizerOptions {
   readonly tokenHosts: readonly string[];
   readonly insecure: boolean;
   readonly now: () => number;
+  /** How long an answer asks to wait, in milliseconds. */
+  asked(response: HttpResponse): number | undefined;
   send(request: HttpRequest): Promise<HttpResponse>;
 }
 
@@ -65,7 +68,8 @@ const margin = 5_000;
  */
 export function authorizer(options: AuthorizerOptions): Authorizer {
   const { host, origin, now } = options;
-  const tokens = new Map<string, Promise<Token>>();
+  const tokens = new Map<string, Token>();
+  const running = new Map<string, Promise<Token>>();
   let demand: Demand | undefined;
   let found: Promise<Credential | undefined> | undefined;
 
@@ -88,15 +92,26 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
     own: Credential | undefined,
   ): Promise<Token> {
     const key = keyOf(from, scopes, own);
-    const known = await tokens.get(key)?.catch(() => undefined);
+    const known = tokens.get(key);
     if (known && known.expires - margin > now()) return known;
-    const running = tokens.get(key);
-    if (known === undefined && running) return running;
-    const asked = fetchToken(from, scopes, own);
     // Whoever asks meanwhile waits for the same answer.
-    tokens.set(key, asked);
-    asked.catch(() => tokens.delete(key));
+    const asked = running.get(key) ?? keep(key, fetchToken(from, scopes, own));
+    running.set(key, asked);
     return asked;
+  }
+
+  async function keep(key: string, fetched: Promise<Token>): Promise<Token> {
+    try {
+      const value = await fetched;
+      tokens.set(key, value);
+      return value;
+    } finally {
+      running.delete(key);
+    }
+  }
+
+  function shown(realm: URL, own: Credential | undefined): Credential | undefined {
+    return own && mayShowCredential(origin, realm, options.tokenHosts) ? own : undefined;
   }
 
   async function fetchToken(
@@ -104,7 +119,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
     scopes: readonly string[],
     own: Credential | undefined,
   ): Promise<Token> {
-    const show = own && mayShowCredential(origin, realm, options.tokenHosts) ? own : undefined;
+    const show = shown(realm, own);
     const started = now();
     const response = await options.send(
       tokenRequest(realm, service, scopes, show, {
@@ -113,18 +128,25 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
       }),
     );
     const text = await readText(response, 1024 * 1024);
-    if (response.status !== 200) {
-      throw new OciError(
-        response.status === 403 ? 'DENIED' : 'UNAUTHORIZED',
-        `${host}: the token server ${realm.host} refused with ${response.status}`,
-        { hint: refusedHint(own, show, realm) },
-      );
-    }
+    if (response.status !== 200) throw refused(response, realm, own);
     const parsed = tokenSchema.safeParse(jsonOf(text));
-    const value = parsed.data?.token || parsed.data?.access_token;
-    if (!value) throw new OciError('UPSTREAM', `${host}: ${realm.host} sent no token`);
+    const value = parsed.data?.token || parsed.data?.access_token || '';
+    if (!tokenGrammar.test(value)) {
+      throw new OciError('UPSTREAM', `${host}: ${realm.host} sent no token`);
+    }
     const lifetime = parsed.data?.expires_in ?? defaultLifetime;
     return { value, expires: started + Math.max(lifetime, defaultLifetime) * 1000 };
+  }
+
+  function refused(response: HttpResponse, realm: URL, own: Credential | undefined): OciError {
+    const message = `${host}: the token server ${realm.host} answered ${response.status}`;
+    if (isPassing(response.status)) {
+      const code = response.status === 429 ? 'TOO_MANY_REQUESTS' : 'UPSTREAM';
+      return new PassingError(new OciError(code, message), options.asked(response));
+    }
+    return new OciError(response.status === 403 ? 'DENIED' : 'UNAUTHORIZED', message, {
+      hint: refusedHint(own, shown(realm, own), realm),
+    });
   }
 
   async function challenged(
@@ -136,7 +158,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
     const own = await credential();
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer')?.parameters;
     const realm = bearer && URL.parse(bearer.realm ?? '');
-    if (realm) {
+    if (realm && /^https?:$/.test(realm.protocol)) {
       if (sent && own?.registryToken) return undefined;
       const wanted = [...new Set([...scopes, ...(bearer.scope?.split(' ') ?? [])])].filter(Boolean);
       if (sent && bearer.error === 'insufficient_scope' && wanted.length === scopes.length) {
@@ -145,8 +167,7 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
       demand = { scheme: 'bearer', realm, service: bearer.service };
       // A token that was refused although it should be good may have been revoked.
       const key = keyOf(demand, scopes, own);
-      const refused = await tokens.get(key)?.catch(() => undefined);
-      if (refused && sent === `Bearer ${refused.value}`) tokens.delete(key);
+      if (sent === `Bearer ${tokens.get(key)?.value}`) tokens.delete(key);
       return wanted;
     }
     if (!own?.basic || !challenges.some(({ scheme }) => scheme === 'basic')) return undefined;
@@ -154,21 +175,26 @@ export function authorizer(options: AuthorizerOptions): Authorizer {
     return sent === basic(own.basic) ? undefined : scopes;
   }
 
-  return {
-    authorization,
-    challenged,
-    described: async () => {
-      const own = await credential();
-      return own ? `credentials from ${own.source}` : 'no credentials';
-    },
-  };
+  async function described(): Promise<string> {
+    const own = await credential();
+    if (!own) return 'no credentials';
+    const realm = demand?.scheme === 'bearer' && !own.registryToken ? demand.realm : undefined;
+    return realm && !shown(realm, own)
+      ? `no credentials: those from ${own.source} ${withheld(realm)}`
+      : `credentials from ${own.source}`;
+  }
+
+  return { authorization, challenged, described };
 }
 
 const tokenSchema = z.looseObject({
-  token: z.string().nullish(),
-  access_token: z.string().nullish(),
-  expires_in: z.number().nullish(),
+  token: z.string().nullish().catch(undefined),
+  access_token: z.string().nullish().catch(undefined),
+  expires_in: z.coerce.number().catch(defaultLifetime),
 });
+
+/** What fits into a header. */
+const tokenGrammar = /^[\x21-\x7e]+$/;
 
 function tokenRequest(
   realm: URL,
@@ -218,7 +244,11 @@ function refusedHint(
 ): string {
   if (!own) return 'Log in to the registry first, for instance with docker login.';
   if (shown) return `The credentials from ${own.source} were not accepted; log in again.`;
-  return `The credentials from ${own.source} were not shown to ${realm.host}, which is not of the registry's domain. If that is right, add it to tokenHosts of the registry in cluster-image.json.`;
+  return `The credentials from ${own.source} ${withheld(realm)}.`;
+}
+
+function withheld(realm: URL): string {
+  return `were not shown to the token server ${realm.host}, which is not of the registry's domain; if that is right, add it to tokenHosts of the registry in cluster-image.json`;
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

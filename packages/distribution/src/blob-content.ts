@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type Content, type Digest, OciError, type Range } from '@cluster-image/oci';
 import type { Request } from './exchange.ts';
-import { type Origin, refuseHtml, responseError } from './remote.ts';
+import { type Origin, refuseHtml, responseError } from './origin.ts';
 import { type HttpResponse, isTransient } from './transport.ts';
 
 /** How often in a row a download may break off without a byte of progress. */
@@ -10,6 +10,9 @@ const patience = 5;
 
 /** How often a blob is read again from its start because the server cannot continue in the middle. */
 const restarts = 2;
+
+/** A transfer that brings fewer bytes than this in that many milliseconds of waiting is as good as broken off. */
+const trickle = { bytes: 3_000, window: 30_000 };
 
 /**
  * A blob of a remote registry as a content. A transfer that breaks off goes on where it stopped, for
@@ -21,51 +24,55 @@ export function blobContent(
   digest: Digest,
   size: number,
 ): Content {
-  return { size, open: (range) => download(origin, request, digest, size, range) };
+  const blob: Blob = { origin, request, size, what: `blob ${digest} of ${origin.host}` };
+  return { size, open: (range) => download(blob, range) };
+}
+
+interface Blob {
+  readonly origin: Origin;
+  readonly request: Request;
+  /** In bytes. */
+  readonly size: number;
+  /** For messages. */
+  readonly what: string;
 }
 
 async function* download(
-  origin: Origin,
-  request: Request,
-  digest: Digest,
-  size: number,
-  { start, end }: Range = { start: 0, end: size },
+  blob: Blob,
+  { start, end }: Range = { start: 0, end: blob.size },
 ): AsyncIterable<Uint8Array> {
-  const what = `blob ${digest} of ${origin.host}`;
+  const { origin, request, size, what } = blob;
   let at = start;
   let failures = 0;
   let again = 0;
   let canRange = true;
   while (at < end) {
     const before = at;
-    try {
-      // Asking for all of a blob by range makes some registries hang, so a whole one is asked for plainly.
-      const ranged = canRange && (at > 0 || end < size);
-      const response = await origin.exchange({
-        ...request,
-        headers: ranged ? { range: `bytes=${at}-${end - 1}` } : {},
+    // Asking for all of a blob by range makes some registries hang, so a whole one is asked for plainly.
+    const range = canRange && (at > 0 || end < size) ? { start: at, end } : undefined;
+    const response = await origin.exchange({
+      ...request,
+      headers: range ? { range: `bytes=${at}-${end - 1}` } : {},
+    });
+    const answered = await rangeOf(blob, response, range);
+    if (!answered) {
+      canRange = false;
+      continue;
+    }
+    if (answered.start < at && ++again > restarts) {
+      await response.discard();
+      throw new OciError('NETWORK', `${what}: the server cannot continue a broken transfer`, {
+        hint: 'Try again, or use a mirror that supports range requests.',
       });
-      const from = await startOf(response, at, size, ranged, what);
-      if (from === undefined) {
-        await response.discard();
-        if (!ranged) throw await responseError(origin, response, what);
-        canRange = false;
-        continue;
-      }
-      if (from < at && ++again > restarts) {
-        throw new OciError('NETWORK', `${what}: the server cannot continue a broken transfer`, {
-          hint: 'Try again, or use a mirror that supports range requests.',
-        });
-      }
-      let position = from;
-      const most = ranged && from === at ? end : size;
-      for await (const chunk of bodyOf(response, size - from, from === 0)) {
-        const next = position + chunk.length;
-        if (next > most) {
+    }
+    try {
+      let position = answered.start;
+      for await (const chunk of bodyOf(blob, response, answered)) {
+        const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
+        position += chunk.length;
+        if (position > answered.end) {
           throw new OciError('SIZE_MISMATCH', `${what}: more than its ${size} bytes were sent`);
         }
-        const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
-        position = next;
         if (wanted.length > 0) {
           at += wanted.length;
           yield wanted;
@@ -75,45 +82,60 @@ async function* download(
       }
       if (at < end) throw new OciError('NETWORK', `${what}: ended after ${at} of ${size} bytes`);
     } catch (error) {
-      if (at > before) failures = 0;
-      failures += 1;
-      if (!isTransient(error) || failures > patience) throw error;
-      const wait = at > before ? 0 : Math.min(10_000, 250 * 2 ** failures);
-      const reason = error instanceof Error ? error.message : 'broke off';
-      origin.context.report({ type: 'retry', host: origin.host, wait, reason });
-      await origin.sleep(wait, origin.context.signal);
+      if (!isTransient(error)) throw error;
+      if (at > before) {
+        failures = 0;
+        const reason = error instanceof Error ? error.message : 'broke off';
+        origin.context.report({ type: 'retry', host: origin.host, wait: 0, reason });
+      } else {
+        failures += 1;
+        if (failures > patience) throw error;
+        await origin.patience.pause(failures, error);
+      }
     }
   }
 }
 
 /**
- * The offset at which a body begins; undefined where the answer is of no use. A 206 that is not what
- * was asked for counts as no support for ranges.
+ * The part of the blob that an answer holds; undefined where the server cannot give ranges. A 206
+ * that is not what was asked for, and a refusal that may be about the range, count as that.
  */
-async function startOf(
+async function rangeOf(
+  { origin, size, what }: Blob,
   response: HttpResponse,
-  at: number,
-  size: number,
-  ranged: boolean,
-  what: string,
-): Promise<number | undefined> {
-  if (response.status === 206 && ranged) {
-    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.header('content-range') ?? '');
-    const isRight =
-      Number(range?.[1]) === at && (range?.[2] === '*' || Number(range?.[2]) === size);
-    return isRight ? at : undefined;
+  asked: Range | undefined,
+): Promise<Range | undefined> {
+  if (asked && [206, 400, 403, 416, 501].includes(response.status)) {
+    if (response.status === 206 && isRange(response, asked, size)) return asked;
+    await response.discard();
+    return undefined;
   }
-  if (response.status !== 200) return undefined;
-  refuseHtml(response, what);
+  if (response.status !== 200) throw await responseError(origin, response, what);
+  await refuseHtml(response, what);
   const length = response.header('content-length');
-  const isEncoded = response.header('content-encoding') !== undefined;
-  if (length !== undefined && Number(length) !== size && !isEncoded) {
+  if (length !== undefined && Number(length) !== size && !isPacked(response)) {
+    await response.discard();
     throw new OciError(
       'SIZE_MISMATCH',
       `${what}: ${length} bytes were announced where ${size} were expected`,
     );
   }
-  return 0;
+  return { start: 0, end: size };
+}
+
+/** Whether a 206 begins where it should, goes no further, is not packed, and is of a blob of the right size. */
+function isRange(response: HttpResponse, asked: Range, size: number): boolean {
+  const header = response.header('content-range') ?? '';
+  const [, start, last, total] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(header) ?? [];
+  if (Number(start) !== asked.start || Number(last) >= asked.end) return false;
+  const length = Number(last) + 1 - asked.start;
+  const isPlain = Number(response.header('content-length') ?? length) === length;
+  return isPlain && (total === '*' || Number(total) === size);
+}
+
+function isPacked(response: HttpResponse): boolean {
+  const encodings = response.headers('content-encoding');
+  return encodings.length === 1 && /^\s*(?:x-)?gzip\s*$/i.test(encodings[0] ?? '');
 }
 
 /**
@@ -122,25 +144,56 @@ async function startOf(
  * was really packed for the way is it unpacked.
  */
 function bodyOf(
+  { origin, size, what }: Blob,
   response: HttpResponse,
-  expected: number,
-  isWhole: boolean,
+  { start, end }: Range,
 ): AsyncIterable<Uint8Array> {
-  const encoding = response.header('content-encoding');
+  const body = flowing(response.body, origin.patience.now, what);
   const length = response.header('content-length');
-  const isPacked =
-    isWhole &&
-    (encoding === 'gzip' || encoding === 'x-gzip') &&
-    length !== undefined &&
-    Number(length) !== expected;
-  return isPacked ? unpacked(response.body) : response.body;
+  const isWhole = start === 0 && end === size;
+  const isOther = length !== undefined && Number(length) !== size;
+  return isWhole && isOther && isPacked(response) ? unpacked(body, what) : body;
 }
 
-async function* unpacked(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+/** The same body, given up with TIMEOUT once it only trickles. */
+async function* flowing(
+  body: AsyncIterable<Uint8Array>,
+  now: () => number,
+  what: string,
+): AsyncIterable<Uint8Array> {
+  let waited = 0;
+  let received = 0;
+  let since = now();
+  for await (const chunk of body) {
+    // Time that the reader takes is not the sender's fault.
+    waited += now() - since;
+    received += chunk.length;
+    if (waited >= trickle.window) {
+      if (received < trickle.bytes) {
+        throw new OciError('TIMEOUT', `${what}: only ${received} bytes in ${waited} ms`);
+      }
+      waited = 0;
+      received = 0;
+    }
+    yield chunk;
+    since = now();
+  }
+}
+
+async function* unpacked(body: AsyncIterable<Uint8Array>, what: string): AsyncIterable<Uint8Array> {
   const gunzip = createGunzip();
   const feeding = pipeline(body, gunzip).catch((error: unknown) => {
     gunzip.destroy(error instanceof Error ? error : undefined);
   });
-  yield* gunzip;
-  await feeding;
+  try {
+    yield* gunzip;
+    await feeding;
+  } catch (error) {
+    if (error instanceof OciError) throw error;
+    // Half a stream looks like this where the line ends without saying that it broke.
+    const isCut = error instanceof Error && 'code' in error && error.code === 'Z_BUF_ERROR';
+    throw new OciError(isCut ? 'NETWORK' : 'UPSTREAM', `${what}: sent as gzip that is none`, {
+      cause: error,
+    });
+  }
 }

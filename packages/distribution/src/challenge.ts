@@ -10,6 +10,7 @@ export interface Challenge {
 }
 
 const token = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+const parameterAhead = /(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=[ \t]*["!#$%&'*+.^_`|~0-9A-Za-z-])/y;
 const token68 = /[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))/y;
 const quoted = /"((?:[^"\\]|\\.)*)"/y;
 const space = /[ \t]*/y;
@@ -47,12 +48,7 @@ function parseHeader(header: string): Challenge[] {
     } else {
       challenges.push({ scheme: word.toLowerCase(), parameters: Object.create(null) });
       // Some schemes carry one opaque word instead of parameters.
-      const before = at;
-      const next = take(token);
-      take(space);
-      const isParameter = next !== undefined && header[at] === '=' && header[at + 1] !== '=';
-      at = before;
-      if (next !== undefined && !isParameter) take(token68);
+      if (!take(parameterAhead)) take(token68);
     }
   }
   return challenges;

@@ -1,6 +1,7 @@
 import { type Context, OciError } from '@cluster-image/oci';
 import type { Authorizer } from './authorizer.ts';
-import { isPrivateAddress, isPrivateHost } from './dialer.ts';
+import { isPrivateHost } from './dialer.ts';
+import { isPassing, PassingError, type Patience } from './patience.ts';
 import {
   type Body,
   type HttpRequest,
@@ -30,16 +31,11 @@ export interface ExchangeOptions {
   readonly transport: Transport;
   readonly authorizer: Authorizer;
   readonly context: Context;
-  /** Waits that many milliseconds. */
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  readonly now: () => number;
+  readonly patience: Patience;
 }
 
 /** How often a request is sent in all before its failure counts. */
 const attempts = 5;
-
-/** How long a server may ask to wait, in milliseconds. */
-const longestWait = 120_000;
 
 /** More redirects than any registry needs. */
 const redirectLimit = 10;
@@ -49,7 +45,7 @@ const redirectLimit = 10;
  * to another origin, and repeats what failed in passing.
  */
 export function exchange(options: ExchangeOptions): Exchange {
-  const { origin, insecure, transport, authorizer, context } = options;
+  const { origin, insecure, transport, authorizer, context, patience } = options;
   const { signal } = context;
 
   return async (request) => {
@@ -58,68 +54,76 @@ export function exchange(options: ExchangeOptions): Exchange {
       try {
         const response = await redirected(request);
         if (isLast || !isPassing(response.status)) return response;
-        await pause(attempt, `answered ${response.status}`, response);
+        await response.discard();
+        throw refusal(response);
       } catch (error) {
-        // A connection that went stale while idle costs nothing but a new one.
-        if (attempt === 1 && !isLast && request.method !== 'POST' && isStaleConnection(error))
-          continue;
         if (isLast || !isTransient(error)) throw error;
-        await pause(attempt, error instanceof Error ? error.message : 'failed');
+        // A connection that went stale while idle costs nothing but a new one.
+        const isStale = request.method !== 'POST' && isStaleConnection(error);
+        if (attempt > 1 || !isStale) await patience.pause(attempt, error);
       }
     }
   };
 
-  async function pause(attempt: number, reason: string, response?: HttpResponse): Promise<void> {
-    const wait = retryAfter(response, options.now()) ?? backoff(attempt);
-    await response?.discard();
-    if (wait > longestWait) {
-      throw new OciError(
-        'TOO_MANY_REQUESTS',
-        `${origin.host} asked to wait ${Math.round(wait / 1000)} s`,
-        { hint: 'Try again then, log in for a higher limit, or configure a mirror.' },
-      );
-    }
-    context.report({ type: 'retry', host: origin.host, wait, reason });
-    await options.sleep(wait, signal);
+  function refusal(response: HttpResponse): PassingError {
+    const error = new OciError('UPSTREAM', `${origin.host} answered ${response.status}`);
+    return new PassingError(error, patience.asked(response));
   }
 
   async function redirected(request: Request): Promise<HttpResponse> {
-    let response = await authorized(request, request.url);
-    const seen = new Set([request.url.href]);
+    let { url } = request;
+    let response = await authorized(request, url);
+    const seen = new Set([url.href]);
     while (isRedirect(response.status) && (request.method === 'GET' || request.method === 'HEAD')) {
-      const location = response.header('location') ?? '';
       await response.discard();
-      const url = await checkRedirect(location, request.url, seen);
-      response =
-        url.origin === origin.origin
-          ? await authorized(request, url)
-          : await transport.send(
-              {
-                method: request.method,
-                url,
-                headers: request.headers ?? {},
-                ...(await guard(url)),
-              },
-              signal,
-            );
+      url = nextOf(response, url, seen);
+      seen.add(url.href);
+      response = await authorized(request, url);
     }
     return response;
   }
 
-  async function checkRedirect(location: string, from: URL, seen: Set<string>): Promise<URL> {
+  function nextOf(response: HttpResponse, from: URL, seen: ReadonlySet<string>): URL {
+    const url = URL.parse(response.header('location') ?? '', from.href);
+    // Path and query may be a signature that opens what they lead to.
+    const where = url ? `${url.protocol}//${url.host}` : 'nowhere';
     const refused = (why: string): OciError =>
-      new OciError('UPSTREAM', `${origin.host} redirected to ${location.slice(0, 200)}: ${why}`);
-    const url = URL.parse(location, from.href);
+      new OciError('UPSTREAM', `${origin.host} redirected to ${where}: ${why}`);
     if (!url) throw refused('not a URL');
-    if (url.protocol !== 'https:' && (url.protocol !== 'http:' || origin.protocol !== 'http:')) {
-      throw refused('not HTTPS');
-    }
+    if (!isAllowed(url, origin)) throw refused('not HTTPS');
     if (seen.has(url.href)) throw refused('a loop');
     if (seen.size > redirectLimit) throw refused(`more than ${redirectLimit} redirects`);
-    const isInner = url.hostname !== origin.hostname && isPrivateAddress(url.hostname);
-    if (isInner && !(await isPrivateHost(origin.hostname))) throw refused('a private address');
-    seen.add(url.href);
     return url;
+  }
+
+  /** Sends a request; what proves who asks goes to the registry's own origin only. */
+  async function authorized(request: Request, url: URL): Promise<HttpResponse> {
+    const { method, body, headers = {} } = request;
+    if (url.origin !== origin.origin) {
+      return transport.send(
+        { method, url, headers, ...(body && { body }), ...(await guard(url)) },
+        signal,
+      );
+    }
+    let { scopes } = request;
+    for (let attempt = 1; ; attempt++) {
+      const authorization = await authorizer.authorization(scopes);
+      const response = await transport.send(
+        {
+          method,
+          url,
+          headers: { ...headers, ...(authorization && { authorization }) },
+          ...(body && { body }),
+          insecure,
+        },
+        signal,
+      );
+      if (response.status !== 401 || attempt > 2) return response;
+      const wanted = await authorizer.challenged(scopes, response, authorization);
+      if (!wanted) return response;
+      await response.discard();
+      scopes = wanted;
+    }
   }
 
   /** A registry on the internet may not lead to what only this machine can reach. */
@@ -130,50 +134,13 @@ export function exchange(options: ExchangeOptions): Exchange {
       publicOnly: !isSame && !(await isPrivateHost(origin.hostname)),
     };
   }
+}
 
-  async function authorized(request: Request, url: URL): Promise<HttpResponse> {
-    let scopes = request.scopes;
-    for (let attempt = 1; ; attempt++) {
-      const isOurs = url.origin === origin.origin;
-      const authorization = isOurs ? await authorizer.authorization(scopes) : undefined;
-      const headers = { ...request.headers, ...(authorization && { authorization }) };
-      const { method, body } = request;
-      const trust = isOurs ? { insecure } : await guard(url);
-      const response = await transport.send(
-        { method, url, headers, ...(body && { body }), ...trust },
-        signal,
-      );
-      if (response.status !== 401 || !isOurs || attempt > 2) return response;
-      const wanted = await authorizer.challenged(scopes, response, authorization);
-      if (!wanted) return response;
-      await response.discard();
-      scopes = wanted;
-    }
-  }
+/** Whether a registry may lead to a URL: by HTTPS, or by HTTP if it is itself reached like that. */
+export function isAllowed(url: URL, origin: URL): boolean {
+  return url.protocol === 'https:' || (url.protocol === 'http:' && origin.protocol === 'http:');
 }
 
 function isRedirect(status: number): boolean {
   return [301, 302, 303, 307, 308].includes(status);
-}
-
-function isPassing(status: number): boolean {
-  return [408, 429, 500, 502, 503, 504].includes(status);
-}
-
-/**
- * How long a server asks to wait, in milliseconds; undefined where it does not say.
- * https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
- */
-export function retryAfter(response: HttpResponse | undefined, now: number): number | undefined {
-  const text = response?.header('retry-after')?.trim();
-  if (!text) return undefined;
-  if (/^\d+$/.test(text)) return Number(text) * 1000;
-  const date = Date.parse(text);
-  return Number.isNaN(date) || !/[a-z]/i.test(text) ? undefined : Math.max(0, date - now);
-}
-
-/** Half a second, doubled each time up to half a minute, a random part of it less. */
-function backoff(attempt: number): number {
-  const most = Math.min(30_000, 500 * 2 ** (attempt - 1));
-  return Math.round(most * (0.5 + Math.random() / 2));
 }

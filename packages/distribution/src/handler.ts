@@ -111,10 +111,8 @@ async function blob(
   };
   if (isUnchanged(request, headers.etag)) return { status: 304, headers };
   const condition = request.headers['if-range'];
-  const wanted =
-    condition === undefined || condition === headers.etag
-      ? parseRange(request.headers.range, size)
-      : undefined;
+  const isRanged = request.method === 'GET' && (condition ?? headers.etag) === headers.etag;
+  const wanted = isRanged ? parseRange(request.headers.range, size) : undefined;
   if (wanted === 'unsatisfiable') {
     const range = { 'content-range': `bytes */${size}` };
     return refusal(416, 'RANGE_INVALID', `the blob has ${size} bytes`, range);
@@ -145,7 +143,7 @@ export function parseRange(
   header: string | undefined,
   size: number,
 ): Range | 'unsatisfiable' | undefined {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(header?.replace(/\s/g, '') ?? '');
+  const match = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(header ?? '');
   if (!match) return undefined;
   const [, first = '', last = ''] = match;
   if (first === '') {
@@ -163,10 +161,8 @@ async function tags(
   reader: RegistryReader,
   { repository, page }: Route & { kind: 'tags' },
 ): Promise<ServerResponse> {
-  const { names, next } = await pageOf(reader.tags(repository), page);
-  if (names.length === 0 && page.last === undefined) {
-    return refusal(404, 'NAME_UNKNOWN', `no repository ${repository}`);
-  }
+  const { names, next, isEmpty } = await pageOf(reader.tags(repository), page);
+  if (isEmpty) return refusal(404, 'NAME_UNKNOWN', `no repository ${repository}`);
   const link = next && { link: linkTo({ kind: 'tags', repository, page: next }) };
   return json({ name: repository, tags: names }, link);
 }
@@ -179,17 +175,27 @@ async function catalog(
   return json({ repositories: names }, next && { link: linkTo({ kind: 'catalog', page: next }) });
 }
 
-async function pageOf(
-  all: AsyncIterable<string>,
-  { n = pageLimit, last }: Page,
-): Promise<{ names: readonly string[]; next?: Page }> {
+interface Names {
+  readonly names: readonly string[];
+  /** The page after this one; undefined after the last, and where no names were asked for. */
+  readonly next: Page | undefined;
+  /** Whether there are no names at all, on no page. */
+  readonly isEmpty: boolean;
+}
+
+async function pageOf(all: AsyncIterable<string>, { n = pageLimit, last }: Page): Promise<Names> {
   const names: string[] = [];
+  let isEmpty = true;
   for await (const name of all) {
+    isEmpty = false;
     if (last !== undefined && name <= last) continue;
-    if (names.length === n) return { names, next: { n, last: names[n - 1] } };
+    if (names.length === n) {
+      const next = n > 0 ? { n, last: names[n - 1] } : undefined;
+      return { names, next, isEmpty };
+    }
     names.push(name);
   }
-  return { names };
+  return { names, next: undefined, isEmpty };
 }
 
 function linkTo(route: Route): string {
@@ -197,8 +203,8 @@ function linkTo(route: Route): string {
 }
 
 function isUnchanged(request: ServerRequest, etag: string): boolean {
-  const known = request.headers['if-none-match'] ?? '';
-  return known.split(',').some((tag) => tag.trim() === etag);
+  const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim());
+  return known.some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag);
 }
 
 function json(value: unknown, headers: Readonly<Record<string, string>> = {}): ServerResponse {

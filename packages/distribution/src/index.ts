@@ -2,5 +2,6 @@ export * from './credentials.ts';
 export * from './handler.ts';
 export * from './listen.ts';
 export * from './network.ts';
+export type { Proxies as Proxy } from './proxy.ts';
 export * from './route.ts';
-export type { Proxy, TransportOptions } from './transport.ts';
+export type { TransportOptions } from './transport.ts';

@@ -24,7 +24,7 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
   const server = createServer(
     { maxHeaderSize: 32 * 1024, headersTimeout, requestTimeout: 0 },
     (request, response) => {
-      void serve(handler, request, response, options);
+      serve(handler, request, response, options).catch(() => response.destroy());
     },
   );
   server.listen(options.port ?? 0, '127.0.0.1');
@@ -39,10 +39,10 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
   }
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
+  const closed = new Promise((resolve) => server.once('close', resolve));
   return {
     url: new URL(`http://127.0.0.1:${port}`),
     async close(grace = 10_000) {
-      const closed = once(server, 'close');
       server.close();
       server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), grace);

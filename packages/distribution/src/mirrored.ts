@@ -20,6 +20,7 @@ export function mirrored(
     const known = opened.get(index) ?? sources[index]?.();
     if (!known) throw new OciError('NOT_FOUND', `${host} has no source ${index}`);
     opened.set(index, known);
+    known.catch(() => opened.delete(index));
     return known;
   };
 
@@ -39,7 +40,9 @@ export function mirrored(
 
   /** Throws what no other source can mend. */
   function passOver(error: unknown): void {
-    if (codeOf(error) === undefined || codeOf(error) === 'ABORTED') throw error;
+    const code = codeOf(error);
+    if (code === undefined || code === 'ABORTED') throw error;
+    if (code === 'NOT_FOUND') return;
     const message = error instanceof Error ? error.message : String(error);
     context.report({ type: 'warning', message: `mirror of ${host} passed over: ${message}` });
   }

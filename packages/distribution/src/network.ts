@@ -1,6 +1,7 @@
+import { setTimeout } from 'node:timers/promises';
 import {
-  type Content,
   type Context,
+  isHost,
   OciError,
   parseName,
   type Registry,
@@ -10,6 +11,7 @@ import { authorizer } from './authorizer.ts';
 import { anonymous, type Credentials } from './credentials.ts';
 import { exchange } from './exchange.ts';
 import { mirrored } from './mirrored.ts';
+import { patience } from './patience.ts';
 import { remote } from './remote.ts';
 import { type TransportOptions, transport } from './transport.ts';
 
@@ -27,8 +29,8 @@ export interface HostOptions {
 
 /** Where copies of a registry's images are. */
 export interface Mirror {
-  /** Its URL, whose path is put before repository names; asked for when it is first needed. */
-  url(): Promise<URL>;
+  /** Its URL for images of a host; the path is put before repository names. Asked for when first needed. */
+  url(host: string): Promise<URL>;
 }
 
 export interface NetworkOptions extends TransportOptions {
@@ -63,6 +65,7 @@ export function network(options: NetworkOptions): Network {
   function at(url: URL, host: string, prefix: string): Registry {
     const { insecure = false, tokenHosts = [] } = optionsOf(host);
     const origin = new URL(url.origin);
+    const waiting = patience({ host, context, sleep, now });
     const authority = authorizer({
       host,
       origin,
@@ -70,6 +73,7 @@ export function network(options: NetworkOptions): Network {
       tokenHosts,
       insecure,
       now,
+      asked: waiting.asked,
       send: (request) => sender.send(request, context.signal),
     });
     return remote({
@@ -82,12 +86,11 @@ export function network(options: NetworkOptions): Network {
         transport: sender,
         authorizer: authority,
         context,
-        sleep,
-        now,
+        patience: waiting,
       }),
+      patience: waiting,
       credentials: authority.described,
       context,
-      sleep,
     });
   }
 
@@ -104,7 +107,7 @@ export function network(options: NetworkOptions): Network {
     const created = mirrored(
       [
         ...mirrors.map((mirror) => async () => {
-          const url = await mirror.url();
+          const url = await mirror.url(host);
           return at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, ''));
         }),
         async () => registry(host),
@@ -117,15 +120,15 @@ export function network(options: NetworkOptions): Network {
   }
 
   const upstream: RegistryReader = {
-    resolve: (name, reference) => {
+    async resolve(name, reference) {
       const { host, repository } = parseName(name);
       return reader(host).resolve(repository, reference);
     },
-    manifest: (name, digest) => {
+    async manifest(name, digest) {
       const { host, repository } = parseName(name);
       return reader(host).manifest(repository, digest);
     },
-    blob: (name, digest, size): Promise<Content | undefined> => {
+    async blob(name, digest, size) {
       const { host, repository } = parseName(name);
       return reader(host).blob(repository, digest, size);
     },
@@ -147,23 +150,17 @@ export function network(options: NetworkOptions): Network {
 /** Docker Hub's registry is not at the host that references name. */
 function urlOf(host: string, { plainHttp = false }: HostOptions): URL {
   const authority = host === 'docker.io' ? 'registry-1.docker.io' : host;
-  const url = URL.parse(`${plainHttp ? 'http' : 'https'}://${authority}`);
-  if (url && url.host !== '' && url.pathname === '/') return url;
-  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(host)} is not a registry host`);
+  const url = isHost(host) ? URL.parse(`${plainHttp ? 'http' : 'https'}://${authority}`) : null;
+  if (url) return url;
+  // What stands before an @ may be a password.
+  const shown = JSON.stringify(host.slice(host.lastIndexOf('@') + 1));
+  throw new OciError('REFERENCE_INVALID', `${shown} is not a registry host`);
 }
 
 async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (milliseconds === 0) return;
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(finish, milliseconds);
-    signal.addEventListener('abort', abort, { once: true });
-    function finish(): void {
-      signal.removeEventListener('abort', abort);
-      resolve();
-    }
-    function abort(): void {
-      clearTimeout(timer);
-      reject(new OciError('ABORTED', 'interrupted', { cause: signal.reason }));
-    }
-  });
+  try {
+    await setTimeout(milliseconds, undefined, { signal });
+  } catch (cause) {
+    throw new OciError('ABORTED', 'interrupted', { cause });
+  }
 }

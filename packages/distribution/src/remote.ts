@@ -1,8 +1,6 @@
 import {
   type Content,
-  type Context,
   type Descriptor,
-  type Digest,
   digestOf,
   isDigest,
   jsonOf,
@@ -16,29 +14,12 @@ import {
 } from '@cluster-image/oci';
 import { z } from 'zod';
 import { blobContent } from './blob-content.ts';
-import type { Exchange } from './exchange.ts';
+import { blobSize } from './blob-size.ts';
+import { type Origin, refuseHtml, responseError, scopesOf } from './origin.ts';
+import { isPassing } from './patience.ts';
 import { formatRoute, type Page, type Route } from './route.ts';
 import { type HttpResponse, readText } from './transport.ts';
 import { uploadBlob } from './upload.ts';
-
-/** What requests about one repository, or none, need to be allowed. */
-export function scopesOf(repository: string, actions: 'pull' | 'pull,push'): readonly string[] {
-  return [`repository:${repository}:${actions}`];
-}
-
-export interface Origin {
-  /** The registry as references name it, for messages. */
-  readonly host: string;
-  /** Where its requests go, without a path. */
-  readonly url: URL;
-  /** What stands before every repository name there, as mirrors have it; empty, or without a slash at its end. */
-  readonly prefix: string;
-  readonly exchange: Exchange;
-  /** Which credentials are used, for messages. */
-  credentials(): Promise<string>;
-  readonly context: Context;
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-}
 
 /** More pages than any listing has. */
 const mostPages = 10_000;
@@ -76,8 +57,9 @@ export function remote(origin: Origin): Registry {
     const response = await askManifest('GET', repository, reference);
     if (response.status === 404) return absent(response);
     const what = `${origin.host}/${repository}`;
-    if (response.status !== 200) throw await failure(response, `manifest ${reference} of ${what}`);
-    refuseHtml(response, what);
+    if (response.status !== 200)
+      throw await responseError(origin, response, `manifest ${reference} of ${what}`);
+    await refuseHtml(response, what);
     const body = await readManifest(response, what);
     const digest = isDigest(reference) ? reference : undefined;
     const manifest = parseManifest(body, what, digest, response.header('content-type'));
@@ -96,7 +78,10 @@ export function remote(origin: Origin): Registry {
     const response = await askManifest('HEAD', repository, reference);
     await response.discard();
     const found = response.status === 200 ? descriptorOf(response) : undefined;
-    if (found) return found;
+    if (found && (found.digest === reference || !isDigest(reference))) return found;
+    if (isPassing(response.status)) {
+      throw await responseError(origin, response, `${origin.host}/${repository}:${reference}`);
+    }
     // Some registries do not know HEAD, or answer it without a digest. Whether a digest is there is
     // asked often and answered by 404 alone.
     if (response.status === 404 && isDigest(reference)) return undefined;
@@ -110,31 +95,13 @@ export function remote(origin: Origin): Registry {
     );
   }
 
-  async function headBlob(repository: string, digest: Digest): Promise<number | undefined> {
-    const name = inner(repository);
-    const response = await exchange({
-      method: 'HEAD',
-      url: urlOf({ kind: 'blob', repository: name, digest }),
-      scopes: scopesOf(name, 'pull'),
-    });
-    await response.discard();
-    if (response.status === 404) return undefined;
-    const size = Number(response.header('content-length'));
-    if (response.status === 200 && Number.isSafeInteger(size)) return size;
-    throw await failure(response, `blob ${digest} of ${origin.host}/${repository}`);
-  }
-
-  async function failure(response: HttpResponse, what: string): Promise<OciError> {
-    return responseError(origin, response, what);
-  }
-
   return {
     resolve,
     manifest: getManifest,
     async blob(repository, digest, size): Promise<Content | undefined> {
-      const known = size ?? (await headBlob(repository, digest));
-      if (known === undefined) return undefined;
       const name = inner(repository);
+      const known = size ?? (await blobSize(origin, name, digest));
+      if (known === undefined) return undefined;
       return blobContent(
         origin,
         {
@@ -162,9 +129,9 @@ export function remote(origin: Origin): Registry {
       yield* (await Array.fromAsync(tags)).sort();
     },
     async putBlob(repository, digest, content, mountFrom) {
-      const known = await headBlob(repository, digest);
-      if (known === content.size) return;
-      await uploadBlob(origin, inner(repository), digest, content, mountFrom && inner(mountFrom));
+      const name = inner(repository);
+      if ((await blobSize(origin, name, digest)) === content.size) return;
+      await uploadBlob(origin, name, digest, content, mountFrom && inner(mountFrom));
     },
     async putManifest(repository, manifest, tag) {
       const name = inner(repository);
@@ -182,7 +149,8 @@ export function remote(origin: Origin): Registry {
         },
         scopes: scopesOf(name, 'pull,push'),
       });
-      if (response.status < 200 || response.status > 299) throw await failure(response, what);
+      if (response.status < 200 || response.status > 299)
+        throw await responseError(origin, response, what);
       await response.discard();
       const said = response.header('docker-content-digest');
       if (said?.startsWith('sha256:') && said !== digestOf(manifest.bytes)) {
@@ -206,19 +174,6 @@ function descriptorOf(response: HttpResponse): Descriptor | undefined {
   return { mediaType, digest: parseDigest(digest), size };
 }
 
-/** A captive portal or proxy answers everything with a page. */
-export function refuseHtml(response: HttpResponse, what: string): void {
-  const type = response.header('content-type') ?? '';
-  if (!type.startsWith('text/html')) return;
-  throw new OciError(
-    'UPSTREAM',
-    `${what}: the answer is a web page (${type}), not from a registry`,
-    {
-      hint: 'A proxy or a login page of the network stands in between.',
-    },
-  );
-}
-
 async function readManifest(response: HttpResponse, what: string): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -239,7 +194,10 @@ const tagsSchema = z
   .looseObject({ tags: z.array(z.string()).nullish() })
   .transform((page) => page.tags ?? []);
 
-/** The names of a paged listing. Only pages of the same origin are followed, and each has to go on after the one before. */
+/**
+ * The names of a paged listing, each once. Only pages of the same origin are followed, and each that
+ * has names has to have new ones.
+ */
 async function* listing(
   origin: Origin,
   route: (page: Page) => Route,
@@ -247,69 +205,40 @@ async function* listing(
   schema: z.ZodType<readonly string[]>,
 ): AsyncIterable<string> {
   let url: URL | undefined = new URL(formatRoute(route({})), origin.url);
-  const seen = new Set<string>();
-  for (let page = 0; url && page < mostPages; page++) {
-    if (seen.has(url.href)) throw endless(origin);
-    seen.add(url.href);
+  const pages = new Set<string>();
+  const names = new Set<string>();
+  while (url) {
+    if (pages.has(url.href) || pages.size >= mostPages) throw endless(origin);
+    pages.add(url.href);
     const response = await origin.exchange({ method: 'GET', url, scopes });
     if (response.status === 404) return await absent(response);
     const what = `list of ${origin.host}${url.pathname}`;
     if (response.status !== 200) throw await responseError(origin, response, what);
-    const link = response.header('link');
+    await refuseHtml(response, what);
     const parsed = schema.safeParse(jsonOf(await readText(response, 64 * 1024 * 1024)));
     if (!parsed.success) throw new OciError('UPSTREAM', `${what}: not a list`);
-    yield* parsed.data;
-    url = nextPage(link, url, origin);
+    const known = names.size;
+    for (const name of parsed.data) {
+      if (names.has(name)) continue;
+      names.add(name);
+      yield name;
+    }
+    url = nextPage(response.headers('link'), url, origin);
+    if (url && parsed.data.length > 0 && names.size === known) throw endless(origin);
   }
-  if (url) throw endless(origin);
 }
 
 function endless(origin: Origin): OciError {
   return new OciError('UPSTREAM', `${origin.host}: a list that does not end`);
 }
 
-function nextPage(link: string | undefined, from: URL, origin: Origin): URL | undefined {
-  const target = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? '')?.[1];
+function nextPage(links: readonly string[], from: URL, origin: Origin): URL | undefined {
+  const target = /<([^>]*)>\s*;[^,]*rel="?next\b"?/i.exec(links.join(', '))?.[1];
   if (target === undefined) return undefined;
   const url = URL.parse(target, from.href);
   if (url?.origin === origin.url.origin) return url;
   throw new OciError(
     'UPSTREAM',
-    `${origin.host}: the next page of a list lies elsewhere: ${target}`,
+    `${origin.host}: the next page of a list lies elsewhere: ${url?.origin ?? 'nowhere'}`,
   );
-}
-
-const errorsSchema = z.looseObject({
-  errors: z.array(z.looseObject({ code: z.string().nullish(), message: z.string().nullish() })),
-});
-
-/** What a registry's refusal means, in its own words as far as it has any. */
-export async function responseError(
-  origin: Pick<Origin, 'host' | 'credentials'>,
-  response: HttpResponse,
-  what: string,
-): Promise<OciError> {
-  const text = await readText(response, 1024).catch(() => '');
-  const parsed = errorsSchema.safeParse(jsonOf(text));
-  const said = parsed.success
-    ? parsed.data.errors
-        .map(({ code, message }) => [code, message].filter(Boolean).join(' '))
-        .join('; ')
-    : text.replace(/\s+/g, ' ').slice(0, 200);
-  const message = `${what}: ${origin.host} answered ${response.status}${said && ` (${said})`}`;
-  const access = `There is no such thing, or no access to it; asked with ${await origin.credentials()}.`;
-  switch (response.status) {
-    case 401:
-      return new OciError('UNAUTHORIZED', message, { hint: access });
-    case 403:
-      return new OciError('DENIED', message, { hint: access });
-    case 404:
-      return new OciError('NOT_FOUND', message, { hint: access });
-    case 429:
-      return new OciError('TOO_MANY_REQUESTS', message, {
-        hint: 'Wait, log in for a higher limit, or configure a mirror.',
-      });
-    default:
-      return new OciError('UPSTREAM', message);
-  }
 }

@@ -20,14 +20,15 @@ export type Route =
       readonly from?: string;
     };
 
-/** Part of a listing: at most `n` names, those after `last`. */
+/** Part of a listing: at most `n` names (or as many as there may be at once), those after `last`. */
 export interface Page {
   readonly n?: number;
   readonly last?: string;
 }
 
-/** Path and query of a request. */
+/** Path and query of a request. Throws REFERENCE_INVALID or DIGEST_INVALID for what would lead elsewhere. */
 export function formatRoute(route: Route): string {
+  if ('repository' in route) repositoryOf(route.repository);
   switch (route.kind) {
     case 'ping':
       return '/v2/';
@@ -36,9 +37,9 @@ export function formatRoute(route: Route): string {
     case 'tags':
       return `/v2/${route.repository}/tags/list${query({ ...route.page })}`;
     case 'manifest':
-      return `/v2/${route.repository}/manifests/${route.reference}`;
+      return `/v2/${route.repository}/manifests/${referenceOf(route.reference)}`;
     case 'blob':
-      return `/v2/${route.repository}/blobs/${route.digest}`;
+      return `/v2/${route.repository}/blobs/${digestOf(route.digest)}`;
     case 'uploads': {
       const { mount, from } = route;
       return `/v2/${route.repository}/blobs/uploads/${query({ mount, from })}`;
@@ -85,11 +86,13 @@ export function parseRoute(target: string): Route | undefined {
   const [, name, kind, last = ''] = item;
   const repository = repositoryOf(name);
   if (kind === 'blobs') return { kind: 'blob', repository, digest: digestOf(last) };
-  if (!isDigest(last) && !isTag(last)) {
-    if (last.includes(':')) digestOf(last);
-    throw new OciError('REFERENCE_INVALID', `${JSON.stringify(last)} is not a tag`);
-  }
-  return { kind: 'manifest', repository, reference: last };
+  return { kind: 'manifest', repository, reference: referenceOf(last) };
+}
+
+function referenceOf(text: string): string {
+  if (isTag(text) || isDigest(text)) return text;
+  if (text.includes(':')) return digestOf(text);
+  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(text)} is not a tag`);
 }
 
 function repositoryOf(name = ''): string {
@@ -106,10 +109,10 @@ function digestOf(text: string): Digest {
 export const pageLimit = 1000;
 
 function pageOf(search: URLSearchParams): Page {
-  const n = Number(search.get('n') ?? pageLimit);
+  const n = search.get('n') ?? '';
   const last = search.get('last');
   return {
-    n: Number.isInteger(n) && n > 0 ? Math.min(n, pageLimit) : pageLimit,
+    ...(/^\d+$/.test(n) && { n: Math.min(Number(n), pageLimit) }),
     ...(last !== null && { last }),
   };
 }

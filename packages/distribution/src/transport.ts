@@ -2,25 +2,20 @@ import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { OciError, throwIfAborted } from '@cluster-image/oci';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
-import { publicLookup } from './dialer.ts';
+import { isPrivateAddress, PrivateAddressError, publicLookup } from './dialer.ts';
+import { PassingError } from './patience.ts';
+import { type Proxies, proxyFor } from './proxy.ts';
 
 export interface TransportOptions {
   /** Connections to one host at a time. */
   readonly connections?: number;
-  /** Proxies as the usual environment variables name them. */
-  readonly proxy?: Proxy;
+  readonly proxy?: Proxies;
   /** Certificate authorities beside the system's, in PEM. */
   readonly ca?: string;
   /** How long a peer may take to accept, to answer, and between two pieces of a body, in milliseconds. */
   readonly connectTimeout?: number;
   readonly headersTimeout?: number;
   readonly idleTimeout?: number;
-}
-
-export interface Proxy {
-  readonly http?: string;
-  readonly https?: string;
-  readonly no?: string;
 }
 
 /** A body that can be sent more than once. */
@@ -65,34 +60,35 @@ const discardLimit = 64 * 1024;
 export function transport(options: TransportOptions = {}): Transport {
   const dispatchers = new Map<string, Dispatcher>();
 
-  function dispatcher(insecure: boolean, publicOnly: boolean): Dispatcher {
-    const key = `${insecure} ${publicOnly}`;
+  function dispatcher(url: URL, insecure: boolean, publicOnly: boolean): Dispatcher {
+    const proxy = proxyFor(url, options.proxy);
+    const key = JSON.stringify([insecure, publicOnly, proxy]);
     const known = dispatchers.get(key);
     if (known) return known;
-    const { proxy, ca } = options;
+    const authorities = options.ca ? { ca: [...getCACertificates(), options.ca] } : {};
+    const timeout = options.connectTimeout ?? 10_000;
+    const connect = {
+      timeout,
+      rejectUnauthorized: !insecure,
+      ...authorities,
+      ...(publicOnly && { lookup: publicLookup }),
+    };
     const pool = {
       allowH2: false,
       connections: options.connections ?? 8,
-      headersTimeout: options.headersTimeout ?? 60_000,
-      bodyTimeout: options.idleTimeout ?? 30_000,
       maxHeaderSize: 32 * 1024,
-      connect: {
-        timeout: options.connectTimeout ?? 10_000,
-        rejectUnauthorized: !insecure,
-        ...(ca && { ca: [...getCACertificates(), ca] }),
-        ...(publicOnly && { lookup: publicLookup }),
-      },
+      connect,
     };
-    const created =
-      proxy?.http || proxy?.https
-        ? new EnvHttpProxyAgent({
-            ...pool,
-            httpProxy: proxy.http ?? '',
-            httpsProxy: proxy.https ?? '',
-            noProxy: proxy.no ?? '',
-            requestTls: pool.connect,
-          })
-        : new Agent(pool);
+    const created = proxy
+      ? new EnvHttpProxyAgent({
+          ...pool,
+          httpProxy: proxy,
+          httpsProxy: proxy,
+          noProxy: options.proxy?.no ?? '',
+          requestTls: connect,
+          proxyTls: { timeout, ...authorities },
+        })
+      : new Agent(pool);
     dispatchers.set(key, created);
     return created;
   }
@@ -101,9 +97,15 @@ export function transport(options: TransportOptions = {}): Transport {
     async send({ method, url, headers, body, insecure = false, publicOnly = false }, signal) {
       throwIfAborted(signal);
       try {
+        // The address in a URL is not looked up, so the dialer does not see it.
+        if (publicOnly && isPrivateAddress(url.hostname)) {
+          throw new PrivateAddressError(url.hostname, url.hostname);
+        }
         const response = await request(url, {
           method,
-          dispatcher: dispatcher(insecure, publicOnly),
+          dispatcher: dispatcher(url, insecure, publicOnly),
+          headersTimeout: options.headersTimeout ?? 60_000,
+          bodyTimeout: options.idleTimeout ?? 30_000,
           headers: {
             'user-agent': 'cluster-image',
             'accept-encoding': 'identity',
@@ -121,11 +123,11 @@ export function transport(options: TransportOptions = {}): Transport {
           status: response.statusCode,
           header: (name) => values(name)[0],
           headers: values,
-          body: received(response.body, url),
+          body: received(response.body, url, signal),
           discard: () => response.body.dump({ limit: discardLimit }).catch(() => {}),
         };
       } catch (error) {
-        throw transportError(error, url);
+        throw transportError(error, url, signal);
       }
     },
     async close() {
@@ -134,11 +136,15 @@ export function transport(options: TransportOptions = {}): Transport {
   };
 }
 
-async function* received(body: AsyncIterable<Uint8Array>, url: URL): AsyncIterable<Uint8Array> {
+async function* received(
+  body: AsyncIterable<Uint8Array>,
+  url: URL,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
   try {
     yield* body;
   } catch (error) {
-    throw transportError(error, url);
+    throw transportError(error, url, signal);
   }
 }
 
@@ -155,15 +161,13 @@ export async function readText(response: HttpResponse, limit: number): Promise<s
 }
 
 /** Turns what node and undici throw into NETWORK, TIMEOUT, UPSTREAM or ABORTED errors that name the host. */
-function transportError(error: unknown, url: URL): unknown {
+function transportError(error: unknown, url: URL, signal: AbortSignal): unknown {
   const ours = causes(error).find((cause) => cause instanceof OciError);
   if (ours) return ours;
+  if (signal.aborted) return new OciError('ABORTED', 'interrupted', { cause: signal.reason });
   const code = errnoOf(error);
   const failed = (kind: 'NETWORK' | 'TIMEOUT' | 'UPSTREAM', why: string, hint?: string): OciError =>
     new OciError(kind, `${url.host}: ${why}`, { cause: error, hint });
-  if (error instanceof Error && error.name === 'AbortError') {
-    return new OciError('ABORTED', 'interrupted', { cause: error });
-  }
   switch (code) {
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
@@ -180,15 +184,25 @@ function transportError(error: unknown, url: URL): unknown {
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
       return failed('NETWORK', 'does not speak TLS', plainHttpHint(url));
+    case 'PRIVATE_ADDRESS':
+      return failed('UPSTREAM', 'leads to a private address, where a public registry has no say');
     case 'UND_ERR_HEADERS_OVERFLOW':
       return failed('UPSTREAM', 'sent more headers than are allowed');
     default:
-      if (code?.startsWith('HPE_')) return failed('UPSTREAM', 'does not speak HTTP');
+      if (isNotHttp(error)) return failed('UPSTREAM', 'does not speak HTTP');
       if (code && certificateErrors.test(code)) {
         return failed('NETWORK', `its certificate is not trusted (${code})`, certificateHint(url));
       }
       return failed('NETWORK', error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Not every breach of HTTP that the library finds has a code. */
+function isNotHttp(error: unknown): boolean {
+  return (
+    errnoOf(error) === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' ||
+    causes(error).some((cause) => cause instanceof Error && cause.name === 'HTTPParserError')
+  );
 }
 
 const certificateErrors =
@@ -203,20 +217,19 @@ function certificateHint(url: URL): string {
 }
 
 /**
- * Whether the same request may well succeed a moment later: the peer was silent, gone, or reset the
- * line. A name that does not exist and a certificate that is not trusted stay so.
+ * Whether the same request may well succeed a moment later: the peer was silent, gone, busy, or reset
+ * the line. A name that does not exist and a certificate that is not trusted stay so.
  */
 export function isTransient(error: unknown): boolean {
+  if (error instanceof PassingError) return true;
   if (!(error instanceof OciError)) return false;
   if (error.code === 'TIMEOUT') return true;
-  if (error.code !== 'NETWORK') return false;
-  const code = errnoOf(error.cause) ?? '';
-  return (
-    !['ENOTFOUND', 'EPROTO', 'PRIVATE_ADDRESS'].includes(code) &&
-    !/^ERR_SSL|^ERR_TLS/.test(code) &&
-    !certificateErrors.test(code)
-  );
+  return error.code === 'NETWORK' && !lasting.test(errnoOf(error.cause) ?? '');
 }
+
+const lasting = new RegExp(
+  `^(?:ENOTFOUND$|EPROTO$|ERR_(?!STREAM)|UND_ERR_INVALID_ARG|${certificateErrors.source.slice(1)})`,
+);
 
 /** Whether a connection that was kept open turned out to be closed; the request never reached the peer. */
 export function isStaleConnection(error: unknown): boolean {

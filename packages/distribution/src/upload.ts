@@ -1,14 +1,16 @@
 import {
   type Content,
   type Digest,
-  digestContent,
-  digestMismatch,
   OciError,
+  type Range,
   slice,
   throwIfAborted,
   verified,
 } from '@cluster-image/oci';
-import { type Origin, responseError, scopesOf } from './remote.ts';
+import { blobSize } from './blob-size.ts';
+import { isAllowed } from './exchange.ts';
+import { type Origin, responseError, scopesOf } from './origin.ts';
+import { PassingError } from './patience.ts';
 import { formatRoute } from './route.ts';
 import { type HttpResponse, isTransient } from './transport.ts';
 
@@ -17,6 +19,9 @@ const attempts = 4;
 
 /** The size of a chunk where the registry does not ask for larger ones, in bytes. */
 const defaultChunk = 16 * 1024 * 1024;
+
+/** The size below which chunks are not made smaller, in bytes. */
+const smallestChunk = 256 * 1024;
 
 /** How often in a row a chunk may be sent without the registry having more of the blob afterwards. */
 const stalls = 3;
@@ -37,26 +42,25 @@ export async function uploadBlob(
   content: Content,
   mountFrom?: string,
 ): Promise<void> {
-  const { context } = origin;
+  const { context, patience } = origin;
   const what = `blob ${digest} to ${origin.host}/${repository}`;
   const scopes = scopesOf(repository, 'pull,push');
   let inChunks = false;
   for (let attempt = 1; ; attempt++) {
     throwIfAborted(context.signal);
+    const session = await begin(attempt === 1 ? mountFrom : undefined);
+    if (!session) return;
     try {
-      const session = await begin(attempt === 1 ? mountFrom : undefined);
-      if (!session) return;
       if (inChunks) return await sendChunks(session);
       if (await sendWhole(session)) return;
       inChunks = true;
     } catch (error) {
       if (!isTransient(error) || attempt >= attempts) throw error;
+      await patience.pause(attempt, error);
+      // Where only the answer was lost, the registry has all of it.
+      if ((await blobSize(origin, repository, digest)) === content.size) return;
       // A line that breaks under one long request may carry several short ones.
       inChunks ||= attempt >= 2;
-      const wait = 500 * 2 ** attempt;
-      const reason = error instanceof Error ? error.message : 'broke off';
-      context.report({ type: 'retry', host: origin.host, wait, reason });
-      await origin.sleep(wait, context.signal);
     }
   }
 
@@ -70,20 +74,24 @@ export async function uploadBlob(
       headers: { 'content-length': '0' },
       scopes: from ? [...scopes, ...scopesOf(from, 'pull')] : scopes,
     });
-    if (response.status === 201) {
+    if (response.status === 202) {
+      await response.discard();
+      const least = Number(response.header('oci-chunk-min-length') ?? 0) || 0;
+      return { url: locationOf(response, url), chunk: Math.max(defaultChunk, least), least };
+    }
+    if (response.status === 201 && 'mount' in mount) {
       await response.discard();
       return undefined;
     }
-    if (response.status !== 202) {
-      const error = await responseError(origin, response, what);
-      if (error.code !== 'NOT_FOUND') throw error;
-      throw new OciError('NOT_FOUND', error.message, {
-        hint: 'Some registries (ECR) want a repository to be created before anything is pushed to it.',
-      });
+    if ('mount' in mount && response.status >= 400 && response.status < 500) {
+      await response.discard();
+      return begin(undefined);
     }
-    await response.discard();
-    const least = Number(response.header('oci-chunk-min-length') ?? 0);
-    return { url: locationOf(response, url), chunk: Math.max(defaultChunk, least || 0) };
+    const error = await responseError(origin, response, what);
+    if (error.code !== 'NOT_FOUND') throw error;
+    throw new OciError('NOT_FOUND', error.message, {
+      hint: 'Some registries (ECR) want a repository to be created before anything is pushed to it.',
+    });
   }
 
   /** Sends all of it at once; false where the registry does not take it like this. */
@@ -101,43 +109,32 @@ export async function uploadBlob(
       await response.discard();
       return true;
     }
-    if (refusals.includes(response.status)) {
-      await response.discard();
-      return false;
-    }
-    throw await uploadError(response);
+    if (!refusals.includes(response.status)) throw await responseError(origin, response, what);
+    await response.discard();
+    return false;
   }
 
   async function sendChunks(session: Session): Promise<void> {
     // Chunks are sent before the last byte is known, so the whole is checked first.
-    const actual = await digestContent(content);
-    if (actual !== digest) throw digestMismatch(what, digest, actual);
-    let { url } = session;
+    for await (const _ of verified(content, digest, what).open());
+    let { url, chunk } = session;
     let at = 0;
+    let most = 0;
     let stalled = 0;
     while (at < content.size) {
-      const end = Math.min(content.size, at + session.chunk);
-      const part = slice(content, { start: at, end });
-      const response = await origin.exchange({
-        method: 'PATCH',
-        url,
-        headers: {
-          'content-type': 'application/octet-stream',
-          'content-range': `${at}-${end - 1}`,
-        },
-        body: part,
-        scopes,
-        once: true,
-      });
-      const isTaken = [201, 202, 204].includes(response.status);
-      if (!isTaken && response.status !== 416) throw await uploadError(response);
-      await response.discard();
-      url = locationOf(response, url);
+      const end = Math.min(content.size, at + chunk);
+      const sent = await sendChunk(url, { start: at, end }, stalled + 1);
+      if (!sent) {
+        const least = Math.max(session.least, smallestChunk);
+        if (end - at <= least) throw stuck(most);
+        chunk = Math.max(least, Math.floor((end - at) / 4));
+        continue;
+      }
       // Only what the registry says it has counts; some accept chunks and throw them away.
-      const has = receivedOf(response) ?? (isTaken ? end : at);
-      stalled = has > at ? 0 : stalled + 1;
-      if (stalled >= stalls) throw stuck(at);
-      at = has;
+      stalled = sent.has > most ? 0 : stalled + 1;
+      if (stalled >= stalls || sent.has > end) throw stuck(most);
+      ({ url, has: at } = sent);
+      most = Math.max(most, at);
     }
     const response = await origin.exchange({
       method: 'PUT',
@@ -146,14 +143,49 @@ export async function uploadBlob(
       scopes,
       once: true,
     });
-    if (response.status !== 201 && response.status !== 204) throw await uploadError(response);
+    if (response.status !== 201 && response.status !== 204) {
+      throw await responseError(origin, response, what);
+    }
     await response.discard();
   }
 
-  async function uploadError(response: HttpResponse): Promise<OciError> {
-    const error = await responseError(origin, response, what);
-    const isPassing = response.status >= 500 || [408, 429].includes(response.status);
-    return isPassing ? new OciError('TIMEOUT', error.message, { cause: error }) : error;
+  /** Sends a part; undefined where it is too large for the registry. One that breaks off is asked about. */
+  async function sendChunk(
+    url: URL,
+    { start, end }: Range,
+    attempt: number,
+  ): Promise<Progress | undefined> {
+    try {
+      const response = await origin.exchange({
+        method: 'PATCH',
+        url,
+        headers: {
+          'content-type': 'application/octet-stream',
+          'content-range': `${start}-${end - 1}`,
+        },
+        body: slice(content, { start, end }),
+        scopes,
+        once: true,
+      });
+      const isTaken = [201, 202, 204].includes(response.status);
+      if (response.status !== 413 && response.status !== 416 && !isTaken) {
+        const error = await responseError(origin, response, what);
+        // An upload that the registry has forgotten is begun anew.
+        throw response.status === 404 ? new PassingError(error, undefined) : error;
+      }
+      await response.discard();
+      if (response.status === 413) return undefined;
+      const has = receivedOf(response, end) ?? (isTaken ? end : start);
+      return { url: locationOf(response, url), has };
+    } catch (error) {
+      if (!isTransient(error) || attempt >= stalls) throw error;
+      await patience.pause(attempt, error);
+      const response = await origin.exchange({ method: 'GET', url, scopes });
+      await response.discard();
+      const has = receivedOf(response, end);
+      if (response.status !== 204 || has === undefined) throw error;
+      return { url: locationOf(response, url), has };
+    }
   }
 
   function stuck(at: number): OciError {
@@ -163,10 +195,10 @@ export async function uploadBlob(
   function locationOf(response: HttpResponse, from: URL): URL {
     const location = response.header('location');
     const url = location === undefined ? from : URL.parse(location, from.href);
-    if (url && (url.protocol === 'https:' || origin.url.protocol === 'http:')) return url;
+    if (url && isAllowed(url, origin.url)) return url;
     throw new OciError(
       'UPSTREAM',
-      `${what}: the upload is to go to ${location}, which is not HTTPS`,
+      `${what}: the upload is to go to ${url ? `${url.protocol}//${url.host}` : 'nowhere'}, which is not HTTPS`,
       {
         hint: 'A proxy before the registry does not tell it that it is reached by HTTPS (X-Forwarded-Proto).',
       },
@@ -176,18 +208,30 @@ export async function uploadBlob(
 
 interface Session {
   readonly url: URL;
-  /** In bytes. */
+  /** In bytes, as is the least that the registry asks for. */
   readonly chunk: number;
+  readonly least: number;
 }
 
+interface Progress {
+  readonly url: URL;
+  /** In bytes. */
+  readonly has: number;
+}
+
+/** What is there already is the registry's own, perhaps signed, so it stays as it is. */
 function withDigest(session: URL, digest: Digest): URL {
   const url = new URL(session);
-  url.searchParams.set('digest', digest);
+  url.search = `${url.search ? `${url.search}&` : '?'}digest=${encodeURIComponent(digest)}`;
   return url;
 }
 
-/** How many bytes of an upload the registry has; undefined where it does not say. */
-function receivedOf(response: HttpResponse): number | undefined {
+/**
+ * How many bytes of an upload the registry has; undefined where it does not say. `0-0` stands for one
+ * byte, but many write it for none.
+ */
+function receivedOf(response: HttpResponse, sent: number): number | undefined {
   const last = /^(?:bytes=)?0-(\d+)$/.exec(response.header('range') ?? '')?.[1];
-  return last === undefined ? undefined : Number(last) + 1;
+  if (last === undefined) return undefined;
+  return last === '0' && sent > 1 ? 0 : Number(last) + 1;
 }
