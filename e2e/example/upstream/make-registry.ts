@@ -82,6 +82,9 @@ const images: readonly UpstreamImage[] = [
 // What is there already was made of the same.
 const stamp = join(dist, 'made-from');
 const recipe = createHash('sha256').update(await readFile(fileURLToPath(import.meta.url)));
+for (const { context } of images) {
+  recipe.update(await readFile(join(here, 'images', context, 'Dockerfile')));
+}
 const made = recipe.digest('hex');
 if ((await readFile(stamp, 'utf8').catch(() => '')) !== made) {
   await rm(dist, { recursive: true, force: true });

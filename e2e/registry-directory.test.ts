@@ -1,0 +1,127 @@
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ClusterContext, clusterContext } from './support/cluster.ts';
+import { result, run, succeed } from './support/run.ts';
+import { dockerRegistry, type RegistryServer } from './support/servers.ts';
+
+let work: string;
+let cluster: ClusterContext;
+
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
+  cluster = await clusterContext(work);
+  await result(['lock', cluster.path], { env: cluster.env });
+});
+
+afterAll(async () => {
+  await cluster?.upstream.stop();
+  await rm(work, { recursive: true, force: true });
+});
+
+/** What has to hold of a registry directory, wherever it came from. */
+async function expectWhole(directory: string): Promise<void> {
+  const before = await blobsIn(directory);
+  const server = await dockerRegistry(directory, work, { readonly: true });
+  try {
+    await expectServed(server);
+    const collected = await succeed('docker-registry', ['garbage-collect', server.config]);
+    expect(collected).toContain('0 blobs and 0 manifests eligible for deletion');
+    expect(await blobsIn(directory)).toEqual(before);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function expectServed({ host }: RegistryServer): Promise<void> {
+  const catalog = await (await fetch(`http://${host}/v2/_catalog`)).json();
+  const placed = cluster.images.map((image) => image.placed.split(':'));
+  expect(catalog.repositories).toEqual(placed.map(([repository]) => repository).sort());
+  for (const [repository, tag] of placed) {
+    const listed = await (await fetch(`http://${host}/v2/${repository}/tags/list`)).json();
+    expect(listed.tags).toEqual([tag]);
+    const source = `docker://${host}/${repository}:${tag}`;
+    const target = `dir:${await mkdtemp(join(work, 'copied-'))}`;
+    await succeed('skopeo', ['copy', '--all', '--src-tls-verify=false', source, target]);
+  }
+}
+
+async function blobsIn(directory: string): Promise<readonly string[]> {
+  const found = await readdir(join(directory, 'docker/registry/v2/blobs'), { recursive: true });
+  return found.filter((path) => path.endsWith('/data')).sort();
+}
+
+describe('a materialised registry directory', () => {
+  test('is served whole by docker-registry, copied whole by skopeo, and nothing in it is garbage', async () => {
+    const directory = join(work, 'materialised');
+    const synced = await result(['sync', cluster.path, `registry:${directory}`], {
+      env: cluster.env,
+    });
+    expect(synced.images).toHaveLength(cluster.images.length);
+    await expectWhole(directory);
+    const verified = await result(['verify', `registry:${directory}`]);
+    expect(verified.problems).toEqual([]);
+  });
+
+  test('answers a pod that asks for an index by its digest, for any of its platforms', async () => {
+    const directory = join(work, 'materialised');
+    const server = await dockerRegistry(directory, work, { readonly: true });
+    try {
+      const index = cluster.images[1]?.image.root;
+      for (const arch of ['amd64', 'arm64', 's390x']) {
+        const inspected = await succeed('skopeo', [
+          ...['--override-arch', arch, 'inspect', '--tls-verify=false'],
+          `docker://${server.host}/pause@${index?.digest}`,
+        ]);
+        expect(JSON.parse(inspected).Architecture).toBe(arch);
+      }
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('comes out of the built image the same, file by file', async () => {
+    const archive = join(work, 'cluster.tar');
+    const output = ['-t', 'registry.example/cluster:1', '-o', `docker-archive:${archive}`];
+    await result(['build', cluster.path, ...output], { env: cluster.env });
+    const unpacked = join(work, 'unpacked');
+    const parts = join(work, 'archive');
+    for (const path of [unpacked, parts]) await mkdir(path);
+    await succeed('tar', ['-xf', archive, '-C', parts]);
+    const [image] = JSON.parse(await readFile(join(parts, 'manifest.json'), 'utf8'));
+    // What a runtime does: each layer over the ones before.
+    for (const layer of image.Layers) {
+      await succeed('tar', ['-xf', join(parts, layer), '-C', unpacked]);
+    }
+    await expectWhole(join(unpacked, 'registry'));
+    const compared = await run('diff', [
+      '-r',
+      join(unpacked, 'registry'),
+      join(work, 'materialised'),
+    ]);
+    expect(compared.stdout).toBe('');
+    expect(compared.code).toBe(0);
+  });
+
+  test('brings its images to another registry, and the second time nothing moves', async () => {
+    const target = await dockerRegistry(join(work, 'target'), work);
+    try {
+      const args = [
+        'sync',
+        `registry:${join(work, 'materialised')}`,
+        `docker://${target.host}/mirror`,
+      ];
+      const options = { env: cluster.env };
+      const first = await result([...args, '--plain-http', target.host], options);
+      expect(first.images).toHaveLength(cluster.images.length);
+      const catalog = await (await fetch(`http://${target.host}/v2/_catalog`)).json();
+      expect(catalog.repositories).toContain('mirror/library/base');
+      const blobs = await blobsIn(join(work, 'target'));
+      await result([...args, '--plain-http', target.host], options);
+      expect(await blobsIn(join(work, 'target'))).toEqual(blobs);
+    } finally {
+      await target.stop();
+    }
+  });
+});

@@ -1,0 +1,149 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { command, run } from './run.ts';
+
+/** A server that a test started; it is ended by its own pid. */
+export interface Server {
+  readonly stop: () => Promise<void>;
+}
+
+/** How long a server may take to come up, in milliseconds. */
+const patience = 30_000;
+
+/** No server outlives the tests by more than this, in seconds, whatever becomes of them. */
+const lifetime = 900;
+
+async function start(
+  program: string,
+  args: readonly string[],
+  isUp: () => Promise<boolean>,
+): Promise<Server> {
+  const log: Buffer[] = [];
+  const child = spawn('timeout', [String(lifetime), program, ...args], { stdio: 'pipe' });
+  child.stdout.on('data', (chunk: Buffer) => log.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => log.push(chunk));
+  const deadline = Date.now() + patience;
+  while (!(await isUp())) {
+    if (Date.now() > deadline || child.exitCode !== null) {
+      child.kill();
+      throw new Error(`${program} did not come up:\n${Buffer.concat(log)}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return { stop: () => stop(child) };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'close');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+export interface RegistryServer extends Server {
+  /** `127.0.0.1:port` */
+  readonly host: string;
+  readonly config: string;
+}
+
+/** Debian's docker-registry over a directory. */
+export async function dockerRegistry(
+  directory: string,
+  work: string,
+  options: { readonly readonly?: boolean } = {},
+): Promise<RegistryServer> {
+  const port = await freePort();
+  const config = join(work, `registry-${port}.yml`);
+  await mkdir(directory, { recursive: true });
+  const maintenance = options.readonly ? ', maintenance: {readonly: {enabled: true}}' : '';
+  await writeFile(
+    config,
+    `version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: ${directory}}, delete: {enabled: true}${maintenance}}
+http: {addr: "127.0.0.1:${port}"}
+`,
+  );
+  const host = `127.0.0.1:${port}`;
+  const server = await start('docker-registry', ['serve', config], () =>
+    answers(`http://${host}/v2/`),
+  );
+  return { ...server, host, config };
+}
+
+/** A docker daemon of its own, as root without a bridge. Its clients are told where by DOCKER_HOST. */
+export async function dockerDaemon(work: string): Promise<Server & { readonly address: string }> {
+  const at = (name: string): string => join(work, 'docker', name);
+  await mkdir(join(work, 'docker'), { recursive: true });
+  const address = `unix://${at('sock')}`;
+  const isUp = async (): Promise<boolean> =>
+    (await run('docker', ['version'], { env: { DOCKER_HOST: address } })).code === 0;
+  const server = await start(
+    'dockerd',
+    [
+      ...['--data-root', at('data'), '--exec-root', at('exec'), '-H', address],
+      ...['--pidfile', at('pid'), '--iptables=false', '--ip6tables=false', '--bridge=none'],
+      ...['--storage-driver', 'vfs'],
+    ],
+    isUp,
+  );
+  return {
+    address,
+    async stop() {
+      await server.stop();
+      // The daemon leaves its network namespace mounted, and its directory could not be removed.
+      await run('umount', [at('exec/netns/default')]);
+    },
+  };
+}
+
+export async function containerDaemon(
+  work: string,
+): Promise<Server & { readonly address: string }> {
+  const at = (name: string): string => join(work, 'containerd', name);
+  await mkdir(join(work, 'containerd'), { recursive: true });
+  const address = at('sock');
+  const isUp = async (): Promise<boolean> =>
+    (await run('ctr', ['--address', address, 'version'])).code === 0;
+  const server = await start(
+    'containerd',
+    ['--root', at('root'), '--state', at('state'), '--address', address],
+    isUp,
+  );
+  return { ...server, address };
+}
+
+/** This project's own server over a location. */
+export async function serveCommand(
+  location: string,
+  work: string,
+): Promise<Server & { readonly host: string }> {
+  const endpoint = join(work, `endpoint-${await freePort()}`);
+  const read = (): Promise<string> => readFile(endpoint, 'utf8').catch(() => '');
+  const args = [command, 'serve', location, '--endpoint-file', endpoint];
+  const server = await start(process.execPath, args, async () => (await read()) !== '');
+  return { ...server, host: new URL(await read()).host };
+}
+
+export async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that was free a moment ago; for servers that cannot tell which one they took. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  if (typeof address !== 'object' || !address) throw new Error('no port');
+  return address.port;
+}
