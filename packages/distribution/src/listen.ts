@@ -63,6 +63,8 @@ async function serve(
   for (const [name, value] of Object.entries(request.headers)) headers[name] = String(value);
   request.resume();
   const answer = await handler({ method, target, headers }).catch(failed);
+  // Bytes that are missing are a failure, not a client that waits for them.
+  response.strictContentLength = true;
   response.writeHead(answer.status, answer.headers);
   const bytes = await send(answer, response);
   log?.({ method, target, status: answer.status, bytes });

@@ -50,7 +50,7 @@ export async function responseError(
   const said = parsed.success
     ? errors.map(({ code, message }) => [code, message].filter(Boolean).join(' ')).join('; ')
     : text;
-  const words = said.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, 300);
+  const words = withoutSecrets(said.replace(/[\s\p{Cc}]+/gu, ' ')).slice(0, 300);
   const message = `${what}: ${origin.host} answered ${response.status}${words && ` (${words})`}`;
   const code = codeFor(
     response.status,
@@ -60,6 +60,11 @@ export async function responseError(
   return isPassing(response.status)
     ? new PassingError(error, origin.patience.asked(response))
     : error;
+}
+
+/** Some servers repeat what they were sent, and all of it. */
+function withoutSecrets(text: string): string {
+  return text.replace(/\b(basic|bearer)\s+[\w.~+/=-]+/gi, '$1 …');
 }
 
 function codeFor(status: number, said: readonly string[]): OciError['code'] {

@@ -59,7 +59,7 @@ describe('a transfer', () => {
   });
 
   test('P3 over a line that breaks every 256 KiB is complete, and nothing much is sent twice', async () => {
-    const body = noise('large', 4 * 1024 * 1024);
+    const body = noise('large', 2 * 1024 * 1024);
     const fixture = await blobFixture({
       body,
       rules: [{ fault: { cut: { at: 256 * 1024, how: 'fin' } } }],
@@ -221,12 +221,12 @@ describe('a body', () => {
     'C07 that does not end (%s) is broken off after the first byte too much',
     async (length) => {
       const fixture = await blobFixture({
-        rules: [{ fault: { extra: 64 * 1024 * 1024, length } }],
+        rules: [{ fault: { extra: 24 * 1024 * 1024, length } }],
       });
       expect((await failureOf(read(fixture.content))).code).toBe('SIZE_MISMATCH');
       expect(fixture.server.log).toHaveLength(1);
       // What the connection holds on its way was sent, but not read.
-      expect(sentBy(fixture)).toBeLessThan(16 * 1024 * 1024);
+      expect(sentBy(fixture)).toBeLessThan(12 * 1024 * 1024);
     },
   );
 
@@ -313,7 +313,7 @@ describe('a body', () => {
 
   test('C10 that was packed much too large is broken off', async () => {
     const fixture = await blobFixture({
-      rules: [{ fault: { encoding: 'gzip', extra: 64 * 1024 * 1024 } }],
+      rules: [{ fault: { encoding: 'gzip', extra: 24 * 1024 * 1024 } }],
     });
     expect((await failureOf(read(fixture.content))).code).toBe('SIZE_MISMATCH');
     expect(fixture.server.log).toHaveLength(1);
