@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ClusterContext, clusterContext } from './support/cluster.ts';
-import { result, run, succeed } from './support/run.ts';
+import { ask, result, run, succeed } from './support/run.ts';
 import { dockerRegistry, type RegistryServer } from './support/servers.ts';
 
 let work: string;
@@ -35,11 +35,11 @@ async function expectWhole(directory: string): Promise<void> {
 }
 
 async function expectServed({ host }: RegistryServer): Promise<void> {
-  const catalog = await (await fetch(`http://${host}/v2/_catalog`)).json();
+  const catalog = await ask(`http://${host}/v2/_catalog`);
   const placed = cluster.images.map((image) => image.placed.split(':'));
   expect(catalog.repositories).toEqual(placed.map(([repository]) => repository).sort());
   for (const [repository, tag] of placed) {
-    const listed = await (await fetch(`http://${host}/v2/${repository}/tags/list`)).json();
+    const listed = await ask(`http://${host}/v2/${repository}/tags/list`);
     expect(listed.tags).toEqual([tag]);
     const source = `docker://${host}/${repository}:${tag}`;
     const target = `dir:${await mkdtemp(join(work, 'copied-'))}`;
@@ -115,7 +115,7 @@ describe('a materialised registry directory', () => {
       const options = { env: cluster.env };
       const first = await result([...args, '--plain-http', target.host], options);
       expect(first.images).toHaveLength(cluster.images.length);
-      const catalog = await (await fetch(`http://${target.host}/v2/_catalog`)).json();
+      const catalog = await ask(`http://${target.host}/v2/_catalog`);
       expect(catalog.repositories).toContain('mirror/library/base');
       const blobs = await blobsIn(join(work, 'target'));
       await result([...args, '--plain-http', target.host], options);

@@ -79,6 +79,12 @@ export async function result(args: readonly string[], options: RunOptions = {}):
   return JSON.parse(await succeed(process.execPath, [command, ...args, '--json'], options));
 }
 
+/** The JSON that a URL answers with. */
+// biome-ignore lint/suspicious/noExplicitAny: looked at by the test that asked
+export async function ask(url: string): Promise<any> {
+  return (await fetch(url)).json();
+}
+
 function residentPeak(pid: number | undefined): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -9,7 +9,11 @@ export const generatorOptions = {
     directory: z
       .string()
       .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$)).+$/, 'a directory inside the workspace')
-      .describe('Where the project goes'),
+      .meta({
+        description: 'Where the project goes',
+        $default: { $source: 'argv', index: 0 },
+        'x-prompt': 'In which directory?',
+      }),
     name: z
       .string()
       .regex(/^[A-Za-z0-9][\w.-]*$/, 'a project name')

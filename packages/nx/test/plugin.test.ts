@@ -1,0 +1,118 @@
+import { createNodes, type PluginOptions } from '@cluster-image/nx';
+import type { CreateNodesContext, TargetConfiguration } from '@nx/devkit';
+import { describe, expect, test } from 'vitest';
+
+const context: CreateNodesContext = { nxJsonConfiguration: {}, workspaceRoot: '/workspace' };
+
+async function infer(files: readonly string[], options?: PluginOptions) {
+  const [, create] = createNodes;
+  const results = await create(files, options, context);
+  return results.map(([file, { projects = {} }]) => ({ file, projects }));
+}
+
+async function targetsOf(
+  files: readonly string[],
+  root: string,
+  options?: PluginOptions,
+): Promise<Record<string, TargetConfiguration>> {
+  const [only] = await infer(files, options);
+  return only?.projects[root]?.targets ?? {};
+}
+
+describe('inferred targets', () => {
+  test('every project with a Kubefile or Sealfile has them', async () => {
+    const results = await infer([
+      'a/Kubefile',
+      'a/project.json',
+      'b/Sealfile',
+      'b/package.json',
+      'c/Kubefile',
+      'd/project.json',
+    ]);
+    expect(results.map(({ file }) => file)).toEqual(['a/Kubefile', 'b/Sealfile']);
+  });
+
+  test('a directory with both files is one project, built from its Sealfile', async () => {
+    const results = await infer(['a/Kubefile', 'a/Sealfile', 'a/project.json']);
+    expect(results.map(({ file }) => file)).toEqual(['a/Sealfile']);
+  });
+
+  test('are the same whatever order the files come in', async () => {
+    const files = [
+      'b/Kubefile',
+      'b/project.json',
+      'a/Kubefile',
+      'a/project.json',
+      'a/charts/x.tgz',
+    ];
+    expect(await infer(files)).toEqual(await infer([...files].reverse()));
+  });
+
+  test('building and caching are cached, and leave kilobytes only', async () => {
+    const targets = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    expect(targets['build-image']).toMatchObject({
+      executor: '@cluster-image/nx:build-image',
+      cache: true,
+      dependsOn: ['cache-images'],
+      outputs: ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'],
+      options: { context: 'a', thin: 'a/dist/image', digestFile: 'a/dist/image.digest' },
+    });
+    expect(targets['cache-images']).toMatchObject({ cache: true });
+  });
+
+  test('pushing, saving, locking and syncing are never cached', async () => {
+    const targets = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    const uncached = Object.entries(targets).filter(([, target]) => target.cache !== true);
+    expect(uncached.map(([name]) => name).sort()).toEqual([
+      'lock-images',
+      'push-image',
+      'save-image',
+      'sync-registry',
+    ]);
+  });
+
+  test('depend on helm only where there is a chart, and on no package', async () => {
+    const helm = { runtime: 'helm version --short || echo none' };
+    const packages = { externalDependencies: [] };
+    const without = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    expect(without['build-image']?.inputs).not.toContainEqual(helm);
+    expect(without['build-image']?.inputs).toContainEqual(packages);
+    for (const chart of ['a/charts/web/Chart.yaml', 'a/charts/web-1.0.tgz']) {
+      const targets = await targetsOf(['a/Kubefile', 'a/project.json', chart], 'a');
+      expect(targets['build-image']?.inputs).toContainEqual(helm);
+    }
+    const deeper = await targetsOf(
+      ['a/Kubefile', 'a/project.json', 'a/charts/web/charts/sub/Chart.yaml'],
+      'a',
+    );
+    expect(deeper['build-image']?.inputs).not.toContainEqual(helm);
+  });
+
+  test('take no part of what a build makes as input', async () => {
+    const { 'build-image': build } = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    for (const made of ['dist', 'registry', 'node_modules']) {
+      expect(build?.inputs).toContain(`!{projectRoot}/${made}/**/*`);
+    }
+  });
+
+  test('go by the names that nx.json gives them, which they depend on each other by', async () => {
+    const targets = await targetsOf(['a/Kubefile', 'a/project.json'], 'a', {
+      buildTargetName: 'image',
+      cacheTargetName: 'fetch',
+    });
+    expect(Object.keys(targets)).toContain('image');
+    expect(targets.image?.dependsOn).toEqual(['fetch']);
+    expect(targets['push-image']).toMatchObject({
+      dependsOn: ['image'],
+      options: { buildTarget: 'image' },
+    });
+  });
+
+  test('work for a project at the root of the workspace', async () => {
+    const targets = await targetsOf(['Kubefile', 'package.json', 'charts/web/Chart.yaml'], '.');
+    expect(targets['build-image']?.options).toMatchObject({ context: '.', thin: 'dist/image' });
+    expect(targets['build-image']?.inputs).toContainEqual({
+      runtime: 'helm version --short || echo none',
+    });
+  });
+});

@@ -1,0 +1,2 @@
+/** The path of a real helm or kubectl for linux/amd64. */
+export function binary(name: 'helm' | 'kubectl'): Promise<string>;
