@@ -31,6 +31,8 @@ export type Event =
       readonly wait: number;
       readonly reason: string;
     }
+  /** A server answers at this URL from now on. */
+  | { readonly type: 'listening'; readonly url: string }
   | { readonly type: 'warning'; readonly message: string; readonly hint?: string };
 
 /** What a caller hands down to work that takes time. */
