@@ -334,7 +334,7 @@ describe('a body', () => {
   });
 
   test('C16 that is a web page is not from a registry', async () => {
-    const page = { body: '<html>Please log in</html>', headers: { 'content-type': 'text/html' } };
+    const page = { body: `<html>${'x'.repeat(500_000)}`, headers: { 'content-type': 'text/html' } };
     const fixture = await blobFixture({ rules: [{ fault: page }], client: { connections: 1 } });
     for (let attempt = 1; attempt <= 3; attempt++) {
       expect((await failureOf(read(fixture.content))).code).toBe('UPSTREAM');

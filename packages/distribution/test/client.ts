@@ -62,9 +62,11 @@ export interface BlobFixtureOptions extends FaultRegistryOptions {
   readonly client?: Partial<NetworkOptions>;
 }
 
+const blob = noise('blob', 300_000);
+
 /** A fault registry with one blob of 300,000 bytes in `team/app`, and a client of it. */
 export async function blobFixture(options: BlobFixtureOptions = {}): Promise<BlobFixture> {
-  const { body = noise('blob', 300_000) } = options;
+  const { body = blob } = options;
   const digest = digestOf(body);
   const server = await faultRegistry(options);
   await server.registry.putBlob('team/app', digest, bytes(body));

@@ -323,6 +323,18 @@ describe('C24 a registry on the internet', () => {
   });
 });
 
+test('a registry that sets cookies gets none back, and is never asked to pack what it sends', async () => {
+  const cookie = { headers: { 'set-cookie': ['sid=canary; Path=/', '_gorilla_csrf=canary'] } };
+  const { server, content } = await blobFixture({ rules: [{ fault: cookie }] });
+  await read(content);
+  await read(content);
+  expect(server.log.map(({ headers }) => headers.cookie)).toEqual([undefined, undefined]);
+  expect(server.log.map(({ headers }) => headers['accept-encoding'])).toEqual([
+    'identity',
+    'identity',
+  ]);
+});
+
 test('C16 refusals of any size give their connections back', async () => {
   const server: FaultRegistry = await faultRegistry({
     rules: [{ fault: { status: 403, body: 'x'.repeat(200_000) }, times: 20 }],

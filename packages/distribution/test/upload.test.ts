@@ -257,6 +257,7 @@ describe('chunks', () => {
     ]);
     expect((await failureOf(upload())).code).toBe('UPSTREAM');
     expect(server.requests('upload', 'PATCH')).toHaveLength(2);
+    expect(server.requests('upload', 'PUT')).toHaveLength(1);
   });
 
   test('C27 go on where the registry says it is', async () => {
@@ -288,6 +289,17 @@ describe('chunks', () => {
     expect(server.requests('uploads')).toHaveLength(2);
     expect(waits).toHaveLength(2);
     expect(await isStored(server)).toBe(true);
+  });
+
+  test('of which the first breaks off begin at the first byte again', async () => {
+    const { server, upload } = await uploading([
+      { match: { method: 'PUT', nth: 1 }, fault: { status: 413 } },
+      { match: { method: 'PATCH', nth: 1 }, fault: { receive: { upTo: 1, how: 'rst' } } },
+    ]);
+    await upload();
+    const chunks = server.requests('upload', 'PATCH');
+    const whole = `0-${body.length - 1}`;
+    expect(chunks.map(({ headers }) => headers['content-range'])).toEqual([whole, whole]);
   });
 
   test('whose upload the registry has forgotten are begun anew', async () => {
