@@ -1,0 +1,74 @@
+import {
+  type Digest,
+  describe,
+  fileOf,
+  isDigest,
+  isTag,
+  type Manifest,
+  manifestLimit,
+  parseManifest,
+  type RegistryReader,
+  readAll,
+  type Tree,
+} from '@cluster-image/oci';
+import { layoutPaths, parseLink } from './distribution-paths.ts';
+
+/** Longer than any link, in bytes. */
+const linkLimit = 1024;
+
+/**
+ * A directory in the layout of `distribution`, wherever it lies: on disk, in an archive, in the
+ * layers of an image.
+ *
+ * @param what how errors name it
+ */
+export function distributionReader(tree: Tree, what: string): RegistryReader {
+  async function readLink(path: string): Promise<Digest | undefined> {
+    const content = await fileOf(tree, path);
+    if (!content) return undefined;
+    const text = new TextDecoder().decode(await readAll(content, linkLimit));
+    return parseLink(text, `${what}/${path}`);
+  }
+
+  async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
+    if (!(await readLink(layoutPaths.revision(repository, digest)))) return undefined;
+    const content = await fileOf(tree, layoutPaths.blob(digest));
+    if (!content) return undefined;
+    return parseManifest(await readAll(content, manifestLimit), `${repository} in ${what}`, digest);
+  }
+
+  return {
+    manifest,
+    async resolve(repository, reference) {
+      const digest = isDigest(reference)
+        ? reference
+        : isTag(reference)
+          ? await readLink(layoutPaths.tag(repository, reference))
+          : undefined;
+      const found = digest && (await manifest(repository, digest));
+      return found && describe(found);
+    },
+    async blob(repository, digest) {
+      if (!(await readLink(layoutPaths.layer(repository, digest)))) return undefined;
+      return fileOf(tree, layoutPaths.blob(digest));
+    },
+    async *repositories() {
+      const names = new Set<string>();
+      const prefix = `${layoutPaths.repositories}/`;
+      for await (const { path } of tree.entries(layoutPaths.repositories)) {
+        const end = path.indexOf('/_manifests');
+        if (end > 0) names.add(path.slice(prefix.length, end));
+      }
+      yield* [...names].sort();
+    },
+    async *tags(repository) {
+      const prefix = `${layoutPaths.tags(repository)}/`;
+      const tags: string[] = [];
+      for await (const { path } of tree.entries(layoutPaths.tags(repository))) {
+        const tag = /^([^/]+)\/current\/link$/.exec(path.slice(prefix.length))?.[1];
+        if (tag !== undefined && isTag(tag)) tags.push(tag);
+      }
+      yield* tags.sort();
+    },
+  };
+}
