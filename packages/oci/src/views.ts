@@ -29,14 +29,15 @@ export function overlay(...readers: readonly RegistryReader[]): RegistryReader {
     manifest: (repository, digest) => first((reader) => reader.manifest(repository, digest)),
     async blob(repository, digest, size) {
       let damaged: Content | undefined;
-      for (const reader of readers) {
+      const whole = await first(async (reader) => {
         // Only the last may give a handle on what it turns out not to have.
         const isLast = reader === readers.at(-1);
         const found = await reader.blob(repository, digest, isLast ? size : undefined);
         if (found && (size === undefined || found.size === size)) return found;
         damaged ??= found;
-      }
-      return damaged;
+        return undefined;
+      });
+      return whole ?? damaged;
     },
     repositories: () => united(readers.map((reader) => reader.repositories())),
     tags: (repository) => united(readers.map((reader) => reader.tags(repository))),

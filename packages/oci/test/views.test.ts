@@ -106,10 +106,13 @@ describe('an overlay', () => {
         ...first,
         resolve: () => Promise.reject(new OciError(code, 'damaged')),
         manifest: () => Promise.reject(new OciError(code, 'damaged')),
+        blob: () => Promise.reject(new OciError(code, 'damaged')),
       };
       const view = overlay(damaged, second);
       expect((await view.resolve('app', 'latest'))?.digest).toBe(below.root.digest);
       expect((await view.manifest('app', below.root.digest))?.digest).toBe(below.root.digest);
+      expect(await view.blob('app', below.root.config.digest)).toBeDefined();
+      await expect(view.blob('app', digest)).rejects.toMatchObject({ code });
       await expect(view.resolve('app', 'none')).rejects.toMatchObject({ code });
     },
   );
