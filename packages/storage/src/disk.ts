@@ -1,9 +1,20 @@
-import { randomUUID } from 'node:crypto';
-import { dirname, join } from 'node:path';
-import type { Content } from '@cluster-image/oci';
+import { dirname, join, resolve } from 'node:path';
+import { type Content, readAll } from '@cluster-image/oci';
 import { file } from './file.ts';
-import { errnoOf, type FileSystem, ifExists, list, nodeFileSystem, onDisk } from './file-system.ts';
-import { ownMark, type ProcessMark } from './process-mark.ts';
+import {
+  closing,
+  errnoOf,
+  type FileStatus,
+  type FileSystem,
+  ifExists,
+  list,
+  nodeFileSystem,
+  onDisk,
+  syncDirectory,
+} from './file-system.ts';
+import { isGone } from './process-mark.ts';
+import { leftName, parseStageName, type StageName, stageName } from './stage-name.ts';
+import { sweepTurn } from './turn.ts';
 
 /**
  * A directory written so that a crash at any moment leaves it whole. Every file is written under
@@ -13,140 +24,219 @@ import { ownMark, type ProcessMark } from './process-mark.ts';
 export interface Disk {
   readonly root: string;
   readonly fs: FileSystem;
+  /** Whether parts of blobs that broke off are kept, so that they can be gone on with. */
+  readonly resumable: boolean;
   path(...parts: readonly string[]): string;
   content(path: string): Promise<Content | undefined>;
   /** A small file as text; undefined where there is none. */
   text(path: string): Promise<string | undefined>;
   /** Names in a directory in bytewise order; none where there is no directory. */
   names(path: string): Promise<readonly string[]>;
-  /** Writes a small file in whole, replacing what is there. */
-  write(path: string, data: string | Uint8Array): Promise<void>;
+  /** Writes a small file in whole, replacing what is there, unless that is the same. */
+  write(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
   /** Moves a staged, synced file into place, replacing what is there. */
   place(staged: string, path: string): Promise<void>;
+  /** Lets the next flush see to a file that is there already, for others may have placed it a moment ago. */
+  rely(path: string, found: FileStatus): void;
   /** Makes a second name for a file; false where the file systems cannot. */
   link(existing: string, path: string): Promise<boolean>;
-  /** A path for a new file under `.staging/`; what its name starts with says what it is. */
-  stagePath(kind: string): Promise<string>;
   makeDirectory(path: string): Promise<void>;
+  /**
+   * Runs an operation that makes something at a path, in a directory that is made first. It may run
+   * several times, because others tidy; failures are those of the operating system.
+   */
+  making<T>(path: string, operation: () => Promise<T>): Promise<T>;
+  /** A path for a new file under `.staging/`; what its name starts with says what it is. */
+  stagePath(kind: string): string;
+  /** A path for a staged file that this process is done with and any may take. */
+  leftPath(kind: string): string;
+  /** What is under `.staging/`. */
+  staged(): Promise<readonly StagedFile[]>;
+  /** Removes, once, what processes that are gone have left and nobody can use. */
+  sweep(): Promise<void>;
   /** Removes `.staging/` if nothing is in it. */
   tidy(): Promise<void>;
   /** Returns once everything placed so far outlives a loss of power. */
   flush(): Promise<void>;
 }
 
+export interface StagedFile extends StageName {
+  readonly path: string;
+}
+
 export const stagingName = '.staging';
 
-export function disk(root: string, fs: FileSystem = nodeFileSystem): Disk {
+/** The kind of staged files that are never gone on with. */
+const wholeFile = 'file';
+
+/** How many directories are synced at a time, each with an open file. */
+const syncsAtOnce = 8;
+
+/** After this time any system has written what it was given, in milliseconds. */
+const settled = 600_000;
+
+/** How often a directory is made again that others tidied away in the meantime. */
+const makings = 20;
+
+export function disk(
+  directory: string,
+  fs: FileSystem = nodeFileSystem,
+  { resumable = false }: { readonly resumable?: boolean } = {},
+): Disk {
+  const root = resolve(directory);
   const known = new Set<string>();
   let dirty = new Set<string>();
   let flushing = Promise.resolve();
+  let swept: Promise<void> | undefined;
 
   const path = (...parts: readonly string[]): string => join(root, ...parts);
+  const stagePath = (kind: string): string => path(stagingName, stageName(kind));
 
-  async function makeDirectory(directory: string): Promise<void> {
+  async function ensureDirectory(directory: string): Promise<void> {
     if (known.has(directory)) return;
-    const first = await onDisk(fs, directory, () =>
-      fs.mkdir(directory, { recursive: true, mode: 0o755 }),
-    );
-    // The name of each new directory stands in its parent, up to the parent of the first new one.
+    const first = await fs.mkdir(directory, { recursive: true });
+    touch(directory);
     for (let at = directory; first && at.length >= first.length; at = dirname(at)) {
       dirty.add(dirname(at));
+      // Whoever serves the directory need not be who wrote it, whatever the umask is.
+      if (at.length >= root.length) await fs.chmod(at, 0o755);
     }
     known.add(directory);
   }
 
-  /** Runs an operation that needs a directory, which someone else may just have tidied away. */
-  async function inDirectory<T>(directory: string, operation: () => Promise<T>): Promise<T> {
-    await makeDirectory(directory);
-    try {
-      return await operation();
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      known.delete(directory);
-      await makeDirectory(directory);
-      return operation();
+  /** The name of a file or directory stands in its parent, the parent's in the one above. */
+  function touch(path: string): void {
+    for (let at = path; at.length > root.length; at = dirname(at)) dirty.add(dirname(at));
+  }
+
+  function rely(path: string, { ctimeMs }: FileStatus): void {
+    const isSettled = Math.abs(Date.now() - ctimeMs) > settled;
+    if (!isSettled) touch(path);
+  }
+
+  async function making<T>(target: string, operation: () => Promise<T>): Promise<T> {
+    const directory = dirname(target);
+    for (let left = makings; ; left--) {
+      try {
+        await ensureDirectory(directory);
+        return await operation();
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT' || left === 0) throw error;
+        known.delete(directory);
+      }
     }
   }
 
-  async function stagePath(kind: string): Promise<string> {
-    await makeDirectory(path(stagingName));
-    return path(stagingName, stageName(kind, ownMark()));
+  async function place(staged: string, target: string): Promise<void> {
+    await onDisk(fs, target, () => making(target, () => fs.rename(staged, target)));
+    dirty.add(dirname(target));
   }
 
-  async function place(staged: string, target: string): Promise<void> {
-    await onDisk(fs, target, () => inDirectory(dirname(target), () => fs.rename(staged, target)));
-    dirty.add(dirname(target));
+  /** Whether a file holds these bytes already. */
+  async function isThere(target: string, data: Uint8Array): Promise<boolean> {
+    const found = await onDisk(fs, target, () => ifExists(fs.stat(target)));
+    if (found?.size !== data.length) return false;
+    const content = await file(target, fs);
+    const isSame = content && Buffer.compare(await readAll(content, data.length), data) === 0;
+    if (isSame) rely(target, found);
+    return isSame === true;
+  }
+
+  async function write(target: string, text: string | Uint8Array, mode = 0o644): Promise<void> {
+    const data = Buffer.from(text);
+    if (await isThere(target, data)) return;
+    await sweep();
+    const staged = stagePath(wholeFile);
+    try {
+      const handle = await onDisk(fs, target, () =>
+        making(staged, () => fs.open(staged, 'wx', 0o644)),
+      );
+      await closing(fs, target, handle, async () => {
+        await handle.writeFile(data);
+        await handle.chmod(mode);
+        await handle.sync();
+      });
+      await place(staged, target);
+    } catch (error) {
+      await fs.rm(staged, { force: true }).catch(() => {});
+      throw error;
+    }
   }
 
   async function syncDirty(): Promise<void> {
     const directories = dirty;
     dirty = new Set();
+    const queue = [...directories];
+    const work = async (): Promise<void> => {
+      for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+        await syncDirectory(fs, next);
+      }
+    };
     try {
-      await onDisk(fs, root, () => Promise.all([...directories].map(syncDirectory)));
+      await onDisk(fs, root, () => Promise.all(Array.from({ length: syncsAtOnce }, work)));
     } catch (error) {
       for (const directory of directories) dirty.add(directory);
       throw error;
     }
   }
 
-  async function syncDirectory(directory: string): Promise<void> {
-    const handle = await ifExists(fs.open(directory, 'r'));
-    if (!handle) return;
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
+  async function staged(): Promise<readonly StagedFile[]> {
+    const names = await onDisk(fs, path(stagingName), () => list(fs, path(stagingName)));
+    return names.flatMap((name) => {
+      const said = parseStageName(name);
+      return said ? [{ ...said, path: path(stagingName, name) }] : [];
+    });
+  }
+
+  function sweep(): Promise<void> {
+    // Housekeeping: what cannot be removed stays, and is no reason to fail.
+    swept ??= sweepStaging().catch(() => {});
+    return swept;
+  }
+
+  async function sweepStaging(): Promise<void> {
+    for (const { kind, mark, path } of await staged()) {
+      const isUsed = (mark && !isGone(mark)) || (resumable && kind !== wholeFile);
+      if (!isUsed) await fs.rm(path, { force: true });
+    }
+    for (const name of await list(fs, path(stagingName))) {
+      await sweepTurn(fs, path(stagingName, name));
     }
   }
 
   return {
     root,
     fs,
+    resumable,
     path,
     content: (target) => file(target, fs),
     text: (target) => onDisk(fs, target, () => ifExists(fs.readFile(target, 'utf8'))),
     names: (target) => onDisk(fs, target, () => list(fs, target)),
-    stagePath,
+    write,
     place,
-    makeDirectory,
-    async write(target, data) {
-      const staged = await stagePath('file');
-      try {
-        await onDisk(fs, target, () =>
-          inDirectory(path(stagingName), async () => {
-            const handle = await fs.open(staged, 'w', 0o644);
-            try {
-              await handle.writeFile(data);
-              await handle.chmod(0o644);
-              await handle.sync();
-            } finally {
-              await handle.close();
-            }
-          }),
-        );
-        await place(staged, target);
-      } catch (error) {
-        await fs.rm(staged, { force: true }).catch(() => {});
-        throw error;
-      }
-    },
+    rely,
+    makeDirectory: (directory) => onDisk(fs, directory, () => ensureDirectory(directory)),
+    making,
+    stagePath,
+    leftPath: (kind) => path(stagingName, leftName(kind)),
+    staged,
+    sweep,
     async link(existing, target) {
       try {
-        await inDirectory(dirname(target), () => fs.link(existing, target));
+        await making(target, () => fs.link(existing, target));
       } catch (error) {
         const errno = errnoOf(error) ?? '';
-        if (errno === 'EEXIST') return true;
         if (['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errno)) {
           return false;
         }
-        await onDisk(fs, target, () => Promise.reject(error));
+        if (errno !== 'EEXIST') await onDisk(fs, target, () => Promise.reject(error));
       }
       dirty.add(dirname(target));
       return true;
     },
     async tidy() {
-      known.delete(path(stagingName));
       await fs.rmdir(path(stagingName)).catch(() => {});
+      known.delete(path(stagingName));
     },
     flush() {
       // One after another: whoever asks while a flush runs is answered only when that one is done too.
@@ -154,19 +244,4 @@ export function disk(root: string, fs: FileSystem = nodeFileSystem): Disk {
       return flushing;
     },
   };
-}
-
-/** The name of a staged file says which process it belongs to, so that whoever finds it knows whether it is abandoned. */
-function stageName(kind: string, mark: ProcessMark): string {
-  const host = Buffer.from(mark.host).toString('base64url');
-  return [kind, host, mark.pid, mark.started, randomUUID()].join('~');
-}
-
-/** What a staged file is and whose; undefined for a file that is not ours. */
-export function parseStageName(name: string): { kind: string; mark: ProcessMark } | undefined {
-  const [kind, host, pid, started, unique] = name.split('~');
-  if (!kind || !host || !pid || started === undefined || !unique) return undefined;
-  if (!/^\d+$/.test(pid)) return undefined;
-  const mark = { host: Buffer.from(host, 'base64url').toString(), pid: Number(pid), started };
-  return { kind, mark };
 }

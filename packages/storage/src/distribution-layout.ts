@@ -1,6 +1,6 @@
 import {
-  bytes,
   type Content,
+  compareBytes,
   type Descriptor,
   type Digest,
   describe,
@@ -13,7 +13,7 @@ import {
   readAll,
 } from '@cluster-image/oci';
 import { type Disk, disk as openDisk } from './disk.ts';
-import { layoutPaths, parseLink } from './distribution-paths.ts';
+import { badLink, layoutPaths, parseLink } from './distribution-paths.ts';
 import { asStored, storedFile } from './file.ts';
 import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
 import { stage } from './stage.ts';
@@ -42,8 +42,8 @@ export interface LayoutOptions {
  */
 export function distributionLayout(root: string, options: LayoutOptions = {}): DistributionLayout {
   const { fs = nodeFileSystem, resumable = false } = options;
-  const disk = openDisk(root, fs);
-  const storeBytes = stage(disk, resumable);
+  const disk = openDisk(root, fs, { resumable });
+  const storeBytes = stage(disk);
 
   async function content(digest: Digest): Promise<Content | undefined> {
     const path = disk.path(layoutPaths.blob(digest));
@@ -53,18 +53,16 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
 
   async function putContent(digest: Digest, source: Content): Promise<void> {
     const path = disk.path(layoutPaths.blob(digest));
-    const there = await onDisk(fs, path, () => ifExists(fs.stat(path)));
-    if (there?.isFile() && there.size === source.size) return;
     const original = storedFile(source);
-    const linkable = original?.digest === digest && !there;
-    if (linkable && (await disk.link(original.path, path))) return;
+    if (original?.digest === digest) {
+      const there = await onDisk(fs, path, () => ifExists(fs.stat(path)));
+      if (!there && (await disk.link(original.path, path))) return;
+    }
     await storeBytes(source, digest, path);
   }
 
-  async function putLink(path: string, digest: Digest): Promise<void> {
-    const target = disk.path(path);
-    if ((await disk.text(target)) !== digest) await disk.write(target, digest);
-  }
+  const putLink = (path: string, digest: Digest): Promise<void> =>
+    disk.write(disk.path(path), digest);
 
   async function readLink(path: string): Promise<Digest | undefined> {
     const target = disk.path(path);
@@ -72,8 +70,15 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     return text === undefined ? undefined : parseLink(text, target);
   }
 
+  /** Whether a repository has what a link of its own name stands for. */
+  async function isLinked(path: string, digest: Digest): Promise<boolean> {
+    const linked = await readLink(path);
+    if (linked === undefined || linked === digest) return linked === digest;
+    throw badLink(disk.path(path), `holds ${linked}`);
+  }
+
   async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
-    if (!(await readLink(layoutPaths.revision(repository, digest)))) return undefined;
+    if (!(await isLinked(layoutPaths.revision(repository, digest), digest))) return undefined;
     const found = await content(digest);
     if (!found) return undefined;
     return parseManifest(await readAll(found, manifestLimit), `${repository} in ${root}`, digest);
@@ -94,11 +99,11 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
       return found && describe(found);
     },
     async blob(repository, digest) {
-      if (!(await readLink(layoutPaths.layer(repository, digest)))) return undefined;
+      if (!(await isLinked(layoutPaths.layer(repository, digest), digest))) return undefined;
       return content(digest);
     },
     async *repositories() {
-      yield* (await repositoriesBelow(disk, '')).sort();
+      yield* (await repositoriesBelow(disk, '')).sort(compareBytes);
     },
     async *tags(repository) {
       for (const tag of await disk.names(disk.path(layoutPaths.tags(repository)))) {
@@ -113,17 +118,18 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     async putManifest(repository, manifest, tag) {
       const { digest } = manifest;
       const revision = layoutPaths.revision(repository, digest);
+      const tagging =
+        tag === undefined
+          ? []
+          : [layoutPaths.tagged(repository, tag, digest), layoutPaths.tag(repository, tag)];
       await disk.flush();
-      await putContent(digest, bytes(manifest.bytes));
+      await disk.write(disk.path(layoutPaths.blob(digest)), manifest.bytes, 0o444);
       await disk.flush();
       // A registry lists a repository by this directory, which an index alone would not make.
       await disk.makeDirectory(disk.path(layoutPaths.layers(repository)));
       await putLink(revision, digest);
-      if (tag !== undefined) {
-        await disk.flush();
-        await putLink(layoutPaths.tagged(repository, tag, digest), digest);
-        await putLink(layoutPaths.tag(repository, tag), digest);
-      }
+      await disk.flush();
+      for (const link of tagging) await putLink(link, digest);
       await disk.flush();
       if (!resumable) await disk.tidy();
     },
@@ -133,7 +139,7 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
 async function repositoriesBelow(disk: Disk, prefix: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of await disk.names(disk.path(layoutPaths.repositories, prefix))) {
-    if (name === '_manifests') found.push(prefix);
+    if (name === '_manifests' && prefix) found.push(prefix);
     if (name.startsWith('_') || name.startsWith('.')) continue;
     found.push(...(await repositoriesBelow(disk, prefix ? `${prefix}/${name}` : name)));
   }

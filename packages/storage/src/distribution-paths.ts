@@ -2,10 +2,11 @@ import {
   type Digest,
   digestAlgorithm,
   digestHex,
+  isDigest,
+  isHost,
   isRepository,
   isTag,
   OciError,
-  parseDigest,
 } from '@cluster-image/oci';
 
 /**
@@ -51,13 +52,8 @@ function linkOf(digest: Digest): string {
  */
 function isLayoutName(name: string): boolean {
   const slash = name.indexOf('/');
-  const host = slash < 0 ? '' : name.slice(0, slash);
-  return (
-    isRepository(name) ||
-    (/^(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?$/.test(host) &&
-      !/^\.+$/.test(host) &&
-      isRepository(name.slice(slash + 1)))
-  );
+  const hasHost = slash > 0 && isHost(name.slice(0, slash));
+  return isRepository(name) || (hasHost && isRepository(name.slice(slash + 1)));
 }
 
 function checkedName(name: string): string {
@@ -72,12 +68,12 @@ function checkedTag(tag: string): string {
 
 /** The digest that a link file holds. Throws DIGEST_INVALID, naming the file. */
 export function parseLink(text: string, path: string): Digest {
-  try {
-    return parseDigest(text);
-  } catch (cause) {
-    throw new OciError('DIGEST_INVALID', `${path} does not hold a digest`, {
-      cause,
-      hint: 'The directory is damaged. Run `cluster-image verify` on it.',
-    });
-  }
+  if (isDigest(text)) return text;
+  throw badLink(path, `holds ${JSON.stringify(text.slice(0, 160))} and not a digest`);
+}
+
+export function badLink(path: string, why: string): OciError {
+  return new OciError('DIGEST_INVALID', `${path} ${why}`, {
+    hint: 'The directory is damaged. Run `cluster-image verify` on it.',
+  });
 }

@@ -6,22 +6,48 @@ import { compareBytes, OciError } from '@cluster-image/oci';
  * The calls this package makes of the operating system, in one place: tests pass a file system that
  * fails or dies at the n-th call.
  */
-export type FileSystem = Pick<
-  typeof node,
-  | 'link'
-  | 'lstat'
-  | 'mkdir'
-  | 'open'
-  | 'opendir'
-  | 'readFile'
-  | 'readlink'
-  | 'rename'
-  | 'rm'
-  | 'rmdir'
-  | 'stat'
-  | 'statfs'
-  | 'unlink'
->;
+export interface FileSystem {
+  chmod(path: string, mode: number): Promise<void>;
+  link(existing: string, path: string): Promise<void>;
+  lstat(path: string): Promise<FileStatus>;
+  mkdir(path: string, options: { recursive: true }): Promise<string | undefined>;
+  open(path: string, flags: string, mode?: number): Promise<FileHandle>;
+  opendir(path: string): Promise<AsyncIterable<{ readonly name: string }>>;
+  readFile(path: string, encoding: 'utf8'): Promise<string>;
+  readlink(path: string): Promise<string>;
+  rename(from: string, to: string): Promise<void>;
+  rm(path: string, options: { force: true; recursive?: true }): Promise<void>;
+  rmdir(path: string): Promise<void>;
+  stat(path: string): Promise<FileStatus>;
+  statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
+  symlink(target: string, path: string): Promise<void>;
+}
+
+export interface FileStatus {
+  readonly size: number;
+  readonly mode: number;
+  /** When it was last changed or renamed, in milliseconds. */
+  readonly ctimeMs: number;
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+}
+
+export interface FileHandle {
+  chmod(mode: number): Promise<void>;
+  close(): Promise<void>;
+  read(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  stat(): Promise<FileStatus>;
+  sync(): Promise<void>;
+  truncate(size: number): Promise<void>;
+  writeFile(data: Uint8Array): Promise<void>;
+  writev(chunks: readonly Uint8Array[]): Promise<{ readonly bytesWritten: number }>;
+}
 
 export const nodeFileSystem: FileSystem = node;
 
@@ -48,6 +74,20 @@ export async function list(fs: FileSystem, path: string): Promise<readonly strin
   const names: string[] = [];
   if (directory) for await (const entry of directory) names.push(entry.name);
   return names.sort(compareBytes);
+}
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(fs: FileSystem, path: string): Promise<void> {
+  const handle = await onDisk(fs, path, () => ifExists(fs.open(path, 'r')));
+  if (!handle) return;
+  await closing(fs, path, handle, async () => {
+    try {
+      await handle.sync();
+    } catch (error) {
+      // Some network file systems cannot be asked to.
+      if (errnoOf(error) !== 'EINVAL') throw error;
+    }
+  });
 }
 
 /**
@@ -84,11 +124,27 @@ async function diskError(fs: FileSystem, path: string, cause: unknown): Promise<
   return new OciError('FILE_SYSTEM', `${path}: ${cause.message}`, { cause, hint: hints[errno] });
 }
 
+/** How much room there is, asked of the next directory above that exists. */
 async function freeSpace(fs: FileSystem, path: string): Promise<string> {
   try {
-    const { bavail, bsize } = await fs.statfs(dirname(path));
+    const { bavail, bsize } = await fs.statfs(path);
     return ` (${bavail * bsize} bytes free)`;
-  } catch {
-    return '';
+  } catch (error) {
+    const isMissing = errnoOf(error) === 'ENOENT' && path !== dirname(path);
+    return isMissing ? freeSpace(fs, dirname(path)) : '';
+  }
+}
+
+/** Works with an open file, and closes it whatever comes of that. Failures name the path, as in `onDisk`. */
+export async function closing<T>(
+  fs: FileSystem,
+  path: string,
+  handle: FileHandle,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await onDisk(fs, path, work);
+  } finally {
+    await onDisk(fs, path, () => handle.close());
   }
 }

@@ -1,12 +1,19 @@
-import { randomUUID } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
-import type { Content } from '@cluster-image/oci';
-import { type FileSystem, nodeFileSystem, onDisk } from './file-system.ts';
+import { dirname, join, resolve } from 'node:path';
+import { type Content, OciError } from '@cluster-image/oci';
+import {
+  closing,
+  type FileHandle,
+  type FileSystem,
+  list,
+  nodeFileSystem,
+  onDisk,
+  syncDirectory,
+} from './file-system.ts';
+import { isGone } from './process-mark.ts';
+import { parseStageName, stageName } from './stage-name.ts';
 
 /** How much is handed to the operating system in one write, in bytes. */
 export const batchSize = 1024 * 1024;
-
-export type FileHandle = Awaited<ReturnType<FileSystem['open']>>;
 
 export interface FileWriter {
   write(chunk: Uint8Array): Promise<void>;
@@ -46,36 +53,67 @@ export function fileWriter(fs: FileSystem, path: string, handle: FileHandle): Fi
 async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
   if (chunks.length === 0) return;
   const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  const { bytesWritten } = await handle.writev([...chunks]);
+  const { bytesWritten } = await handle.writev(chunks);
   if (bytesWritten < size) {
     await writeAll(handle, [Buffer.concat(chunks).subarray(bytesWritten)]);
   }
 }
 
-/** Writes a content to a file that appears, or replaces the one that is there, only once it is whole. */
+/**
+ * Writes a content to a file that appears, or replaces the one that is there, only once it is whole.
+ * Until then it lies beside it under a name that begins with a dot.
+ */
 export async function saveFile(
   path: string,
   content: Content,
   fs: FileSystem = nodeFileSystem,
 ): Promise<void> {
-  const staged = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
+  const target = resolve(path);
+  const directory = dirname(target);
+  const staged = join(directory, `.${stageName(partKind)}`);
   try {
-    await onDisk(fs, path, () => fs.mkdir(dirname(path), { recursive: true }));
-    const handle = await onDisk(fs, path, () => fs.open(staged, 'wx', 0o644));
-    try {
-      const writer = fileWriter(fs, path, handle);
-      try {
-        for await (const chunk of content.open()) await writer.write(chunk);
-      } finally {
-        await writer.end();
-      }
-      await onDisk(fs, path, () => handle.sync());
-    } finally {
-      await handle.close();
-    }
-    await onDisk(fs, path, () => fs.rename(staged, path));
+    await onDisk(fs, target, () => fs.mkdir(directory, { recursive: true }));
+    await sweepParts(fs, directory).catch(() => {});
+    await writeFile(fs, staged, target, content);
+    await onDisk(fs, target, () => fs.rename(staged, target));
+    await onDisk(fs, target, () => syncDirectory(fs, directory));
   } catch (error) {
     await fs.rm(staged, { force: true }).catch(() => {});
     throw error;
   }
+}
+
+const partKind = 'part';
+
+/** Removes what processes that are gone have left of files they were writing. */
+async function sweepParts(fs: FileSystem, directory: string): Promise<void> {
+  for (const name of await list(fs, directory)) {
+    if (!name.startsWith('.')) continue;
+    const said = parseStageName(name.slice(1));
+    const isLeft = said?.kind === partKind && said.mark && isGone(said.mark);
+    if (isLeft) await fs.rm(join(directory, name), { force: true });
+  }
+}
+
+async function writeFile(
+  fs: FileSystem,
+  staged: string,
+  target: string,
+  content: Content,
+): Promise<void> {
+  const handle = await onDisk(fs, target, () => fs.open(staged, 'wx', 0o644));
+  await closing(fs, target, handle, async () => {
+    const writer = fileWriter(fs, target, handle);
+    let size = 0;
+    for await (const chunk of content.open()) {
+      size += chunk.length;
+      await writer.write(chunk);
+    }
+    await writer.end();
+    if (size !== content.size) {
+      const message = `${target}: expected ${content.size} bytes, got ${size}`;
+      throw new OciError('SIZE_MISMATCH', message);
+    }
+    await handle.sync();
+  });
 }

@@ -1,4 +1,4 @@
-import { type Content, type Digest, OciError, type Range } from '@cluster-image/oci';
+import { type Content, type Digest, OciError, type Range, rangeOf } from '@cluster-image/oci';
 import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
 
 /** Bytes asked of the operating system at a time: large enough that calls cost nothing beside the copying. */
@@ -26,7 +26,10 @@ export async function file(
   if (!found.isFile()) {
     throw new OciError('FILE_SYSTEM', `${path} is not a regular file`);
   }
-  return { size: found.size, open: (range) => read(fs, path, found.size, range) };
+  return {
+    size: found.size,
+    open: (range) => read(fs, path, found.size, rangeOf(found.size, range)),
+  };
 }
 
 /** Marks a content as the file that a store keeps for a digest, so that it can be linked instead of copied. */
@@ -46,8 +49,9 @@ async function* read(
   fs: FileSystem,
   path: string,
   size: number,
-  { start, end }: Range = { start: 0, end: size },
+  { start, end }: Range,
 ): AsyncIterable<Uint8Array> {
+  if (start === end) return;
   const handle = await onDisk(fs, path, () => fs.open(path, 'r'));
   try {
     let at = start;
@@ -63,6 +67,6 @@ async function* read(
       yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
     }
   } finally {
-    await handle.close();
+    await onDisk(fs, path, () => handle.close());
   }
 }

@@ -1,6 +1,6 @@
 import {
-  bytes,
   type Content,
+  compareBytes,
   type Descriptor,
   type Digest,
   describe,
@@ -21,9 +21,10 @@ import {
 } from '@cluster-image/oci';
 import { z } from 'zod';
 import { directory } from './directory.ts';
-import { disk as openDisk } from './disk.ts';
+import { disk as openDisk, stagingName } from './disk.ts';
 import { type FileSystem, nodeFileSystem } from './file-system.ts';
 import { stage } from './stage.ts';
+import { takeTurn } from './turn.ts';
 
 /** The annotation by which an entry of `index.json` has a name. */
 export const refName = 'org.opencontainers.image.ref.name';
@@ -66,10 +67,9 @@ export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
   return {
     async resolve(repository, reference): Promise<Descriptor | undefined> {
       if (repository !== soleRepository) return undefined;
-      const named = (await readIndex(tree, what)).find((entry) =>
-        namesOf(entry).includes(reference),
-      );
-      const digest = isDigest(reference) ? reference : named?.digest;
+      const digest = isDigest(reference)
+        ? reference
+        : digestNamed(await readIndex(tree, what), reference, what);
       const found = digest && (await manifest(digest));
       return found && describe(found);
     },
@@ -81,7 +81,7 @@ export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
     },
     async *tags(repository) {
       if (repository !== soleRepository) return;
-      yield* [...new Set((await readIndex(tree, what)).flatMap(namesOf))].sort();
+      yield* [...namesIn(await readIndex(tree, what)).keys()].sort(compareBytes);
     },
   };
 }
@@ -96,16 +96,27 @@ export function ociLayout(root: string, options: OciLayoutOptions = {}): Registr
   const disk = openDisk(root, fs);
   const tree = directory(root, undefined, fs);
   const reader = ociLayoutReader(tree, root);
-  const storeBytes = stage(disk, false);
+  const storeBytes = stage(disk);
   let updating = Promise.resolve();
 
   async function setName(descriptor: Descriptor, name: string): Promise<void> {
-    const others = (await readIndex(tree, root)).filter((entry) => !namesOf(entry).includes(name));
-    const named = { ...descriptor, annotations: { [refName]: name } };
-    await disk.write(disk.path('oci-layout'), layoutMarker);
-    await disk.flush();
-    await disk.write(disk.path('index.json'), ociIndex([...others, named]));
-    await disk.flush();
+    // index.json is read, changed and replaced, which other processes may be at too.
+    const turn = await takeTurn(disk, disk.path(stagingName, 'index'), {
+      isDone: async () => false,
+      progress: async () => 0,
+    });
+    try {
+      const others = (await readIndex(tree, root)).filter(
+        (entry) => !namesOf(entry).includes(name),
+      );
+      const named = { ...descriptor, annotations: { [refName]: name } };
+      await disk.write(disk.path('oci-layout'), layoutMarker);
+      await disk.flush();
+      await disk.write(disk.path('index.json'), ociIndex([...others, named]));
+      await disk.flush();
+    } finally {
+      await turn?.end();
+    }
     await disk.tidy();
   }
 
@@ -117,10 +128,10 @@ export function ociLayout(root: string, options: OciLayoutOptions = {}): Registr
     async putManifest(_repository, manifest, tag) {
       const { digest } = manifest;
       await disk.flush();
-      await storeBytes(bytes(manifest.bytes), digest, disk.path(ociBlobPath(digest)));
+      await disk.write(disk.path(ociBlobPath(digest)), manifest.bytes, 0o444);
       await disk.flush();
       if (tag === undefined) return;
-      // index.json is read, changed and replaced; one after another, or one of two tags is lost.
+      // One after another, or one of two tags is lost.
       updating = updating.catch(() => {}).then(() => setName(describe(manifest), tag));
       await updating;
     },
@@ -143,6 +154,36 @@ function namesOf(entry: Descriptor): readonly string[] {
   const { [refName]: name, [containerdName]: full } = entry.annotations ?? {};
   const names = [name, full].filter((text) => text !== undefined);
   return names.length > 0 ? names : [entry.digest];
+}
+
+/**
+ * What each name stands for. Where entries have a full name beside a short one that others have too
+ * (`latest`, in what `docker save` writes of several images), the short one is nobody's.
+ */
+function namesIn(entries: readonly Descriptor[]): ReadonlyMap<string, ReadonlySet<Digest>> {
+  const named = new Map<string, Set<Digest>>();
+  for (const entry of entries) {
+    for (const name of namesOf(entry)) {
+      named.set(name, (named.get(name) ?? new Set()).add(entry.digest));
+    }
+  }
+  const isFull = (entry: Descriptor): boolean => entry.annotations?.[containerdName] !== undefined;
+  const short = entries.flatMap((entry) => (isFull(entry) ? [entry.annotations?.[refName]] : []));
+  for (const name of short) if (name && (named.get(name)?.size ?? 0) > 1) named.delete(name);
+  return named;
+}
+
+/** What a name stands for. Throws CONFLICT where that is several things. */
+function digestNamed(
+  entries: readonly Descriptor[],
+  name: string,
+  what: string,
+): Digest | undefined {
+  const [digest, ...others] = namesIn(entries).get(name) ?? [];
+  if (others.length === 0) return digest;
+  throw new OciError('CONFLICT', `${what} has several images named ${JSON.stringify(name)}`, {
+    hint: 'Name the one that is meant by its digest.',
+  });
 }
 
 /** The entries of `index.json`; none where there is no such file yet. */

@@ -5,14 +5,15 @@ import {
   digestAlgorithm,
   digestHex,
   digestMismatch,
+  type ErrorCode,
   type Hasher,
   hasher,
   sizeMismatch,
 } from '@cluster-image/oci';
-import { type Disk, parseStageName, stagingName } from './disk.ts';
-import { type FileSystem, ifExists, onDisk } from './file-system.ts';
-import { batchSize, type FileHandle, fileWriter } from './file-writer.ts';
-import { isGone, isOwn } from './process-mark.ts';
+import { type Disk, type StagedFile, stagingName } from './disk.ts';
+import { closing, type FileHandle, ifExists, onDisk } from './file-system.ts';
+import { batchSize, fileWriter } from './file-writer.ts';
+import { isGone } from './process-mark.ts';
 import { takeTurn } from './turn.ts';
 
 /**
@@ -22,104 +23,95 @@ import { takeTurn } from './turn.ts';
  */
 export type Stage = (content: Content, digest: Digest, target: string) => Promise<void>;
 
-/**
- * Where blobs are gathered before they are visible.
- *
- * @param resumable keep what arrived of a blob when the rest fails
- */
-export function stage(disk: Disk, resumable: boolean): Stage {
+/** Where blobs are gathered before they are visible. */
+export function stage(disk: Disk): Stage {
   const { fs } = disk;
   const running = new Map<string, Promise<void>>();
-  let swept: Promise<void> | undefined;
 
-  // Two callers in one process share one job; the second one's content is never opened.
+  // One after another for one target: the next finds it done, or goes on with a content of its own.
   return (content, digest, target) => {
-    const job = running.get(target) ?? store(content, digest, target);
+    const before = running.get(target) ?? Promise.resolve();
+    const job = before.catch(() => {}).then(() => store(content, digest, target));
     running.set(target, job);
-    return job.finally(() => running.delete(target));
+    return job.finally(() => {
+      if (running.get(target) === job) running.delete(target);
+    });
   };
 
   async function store(content: Content, digest: Digest, target: string): Promise<void> {
     const isDone = async (): Promise<boolean> => {
       const found = await onDisk(fs, target, () => ifExists(fs.stat(target)));
-      return found?.isFile() === true && found.size === content.size;
+      if (!found?.isFile() || found.size !== content.size) return false;
+      disk.rely(target, found);
+      return true;
     };
     if (await isDone()) return;
-    swept ??= sweep();
-    await swept;
-    // Made first, so that the directory of the turn exists.
-    const staged = await disk.stagePath(kindOf(digest));
-    const progress = (): Promise<number> => gathered(digest);
-    const turn = await takeTurn(disk, disk.path(stagingName, `${kindOf(digest)}.turn`), {
+    await disk.sweep();
+    const turn = await takeTurn(disk, disk.path(stagingName, kindOf(digest)), {
       isDone,
-      progress,
+      progress: () => gathered(digest),
     });
     if (!turn) return;
     try {
-      if (!(await isDone())) await gather(content, digest, staged, target);
+      if (!(await isDone())) await gather(content, digest, target);
     } finally {
       await turn.end();
     }
   }
 
-  async function gather(
-    content: Content,
-    digest: Digest,
-    staged: string,
-    target: string,
-  ): Promise<void> {
+  async function gather(content: Content, digest: Digest, target: string): Promise<void> {
+    const staged = disk.stagePath(kindOf(digest));
     try {
       await adopt(digest, staged);
       try {
-        await fill(fs, staged, content, digest);
+        await fill(disk, staged, content, digest, target);
       } catch (error) {
         // What was left behind may be damaged, and a source may do better the second time.
-        if (!isMismatch(error)) throw error;
+        if (!isOneOf(mismatches, error)) throw error;
         await fs.rm(staged, { force: true });
-        await fill(fs, staged, content, digest);
+        await fill(disk, staged, content, digest, target);
       }
       await disk.place(staged, target);
     } catch (error) {
-      if (!resumable || isMismatch(error)) await fs.rm(staged, { force: true }).catch(() => {});
+      const isUseful = disk.resumable && !isOneOf([...mismatches, ...diskFailures], error);
+      const given = isUseful
+        ? fs.rename(staged, disk.leftPath(kindOf(digest)))
+        : fs.rm(staged, { force: true });
+      await given.catch(() => {});
       throw error;
     }
   }
 
-  /** Takes over what was gathered of a blob before; the rename gives it to one taker only. */
+  /** Takes over the most that was gathered of a blob before, and removes the rest. */
   async function adopt(digest: Digest, staged: string): Promise<void> {
-    for (const { path, mark } of await parts(digest)) {
-      if (path === staged || !(isGone(mark) || isOwn(mark))) continue;
-      const taken = await onDisk(fs, path, () =>
-        ifExists(fs.rename(path, staged).then(() => true)),
-      );
-      if (taken) return;
+    const left = (await parts(digest)).filter(({ mark }) => !mark || isGone(mark));
+    const sized = await Promise.all(
+      left.map(async ({ path }) => ({ path, size: await sizeOf(path) })),
+    );
+    let isTaken = false;
+    for (const { path } of sized.sort((a, b) => b.size - a.size)) {
+      await onDisk(fs, path, async () => {
+        // The rename gives it to one taker only.
+        if (isTaken) await fs.rm(path, { force: true });
+        else isTaken = (await ifExists(fs.rename(path, staged).then(() => true))) ?? false;
+      });
     }
+    // It may have been whole and closed already.
+    if (isTaken) await onDisk(fs, staged, () => fs.chmod(staged, 0o644));
   }
 
   /** How many bytes of a blob anyone has gathered. */
   async function gathered(digest: Digest): Promise<number> {
-    let size = 0;
-    for (const { path } of await parts(digest)) size += (await ifExists(fs.stat(path)))?.size ?? 0;
-    return size;
+    const sizes = await Promise.all((await parts(digest)).map(({ path }) => sizeOf(path)));
+    return sizes.reduce((sum, size) => sum + size, 0);
   }
 
-  async function parts(digest: Digest) {
-    return (await staging()).filter(({ kind }) => kind === kindOf(digest));
+  async function parts(digest: Digest): Promise<readonly StagedFile[]> {
+    return (await disk.staged()).filter(({ kind }) => kind === kindOf(digest));
   }
 
-  async function staging() {
-    const names = await disk.names(disk.path(stagingName));
-    return names.flatMap((name) => {
-      const left = parseStageName(name);
-      return left ? [{ ...left, path: disk.path(stagingName, name) }] : [];
-    });
-  }
-
-  /** Removes what processes that are gone have left, apart from blobs that can be resumed. */
-  async function sweep(): Promise<void> {
-    for (const { kind, mark, path } of await staging()) {
-      if (isGone(mark) && (kind === 'file' || !resumable)) await fs.rm(path, { force: true });
-    }
+  async function sizeOf(path: string): Promise<number> {
+    return (await onDisk(fs, path, () => ifExists(fs.stat(path))))?.size ?? 0;
   }
 }
 
@@ -127,44 +119,51 @@ function kindOf(digest: Digest): string {
   return `${digestAlgorithm(digest)}-${digestHex(digest)}`;
 }
 
-function isMismatch(error: unknown): boolean {
+const mismatches: readonly ErrorCode[] = ['DIGEST_MISMATCH', 'SIZE_MISMATCH'];
+const diskFailures: readonly ErrorCode[] = ['NO_SPACE', 'FILE_SYSTEM'];
+
+function isOneOf(codes: readonly ErrorCode[], error: unknown): boolean {
   const code = codeOf(error);
-  return code === 'DIGEST_MISMATCH' || code === 'SIZE_MISMATCH';
+  return code !== undefined && codes.includes(code);
 }
 
 /** Brings a staged file to the whole content, checks it and makes its bytes durable. */
 async function fill(
-  fs: FileSystem,
+  disk: Disk,
   staged: string,
   content: Content,
   digest: Digest,
+  target: string,
 ): Promise<void> {
-  const handle = await onDisk(fs, staged, () => fs.open(staged, 'a+', 0o644));
-  try {
+  const { fs } = disk;
+  const handle = await onDisk(fs, target, () =>
+    disk.making(staged, () => fs.open(staged, 'a+', 0o644)),
+  );
+  await closing(fs, target, handle, async () => {
     const hash = hasher(digestAlgorithm(digest));
-    let at = await onDisk(fs, staged, () => resume(handle, hash, content.size));
-    const writer = fileWriter(fs, staged, handle);
+    let size = await resume(handle, hash, content.size);
+    const writer = fileWriter(fs, target, handle);
     try {
-      const rest = at === 0 ? undefined : { start: at, end: content.size };
-      for await (const chunk of content.open(rest)) {
-        at += chunk.length;
-        if (at > content.size) break;
+      for await (const chunk of rest(content, size)) {
+        size += chunk.length;
+        if (size > content.size) break;
         hash.update(chunk);
         await writer.write(chunk);
       }
     } finally {
       await writer.end();
     }
-    if (at !== content.size) throw sizeMismatch('blob', digest, content.size, at);
+    if (size !== content.size) throw sizeMismatch('blob', digest, content.size, size);
     const actual = hash.digest();
     if (actual !== digest) throw digestMismatch('blob', digest, actual);
-    await onDisk(fs, staged, async () => {
-      await handle.chmod(0o444);
-      await handle.sync();
-    });
-  } finally {
-    await handle.close();
-  }
+    await handle.chmod(0o444);
+    await handle.sync();
+  });
+}
+
+async function* rest(content: Content, at: number): AsyncIterable<Uint8Array> {
+  if (at === 0) yield* content.open();
+  else if (at < content.size) yield* content.open({ start: at, end: content.size });
 }
 
 /** Hashes what is there already and returns how much that is; starts over where it cannot be a part of the content. */

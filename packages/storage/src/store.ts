@@ -1,9 +1,9 @@
-import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { nameOf, type Reference } from '@cluster-image/oci';
 import { directory } from './directory.ts';
 import { type DistributionLayout, distributionLayout } from './distribution-layout.ts';
 import { layoutPaths } from './distribution-paths.ts';
-import type { FileSystem } from './file-system.ts';
+import { type FileSystem, nodeFileSystem, onDisk } from './file-system.ts';
 import type { BlobSource } from './layer.ts';
 import { readThinImage, type VirtualImage, writeThinImage } from './virtual-image.ts';
 
@@ -27,8 +27,8 @@ export interface Store {
   removeImage(reference: Reference): Promise<void>;
 }
 
-export function openStore(root: string, fs?: FileSystem): Store {
-  const registry = distributionLayout(root, { ...(fs && { fs }), resumable: true });
+export function openStore(root: string, fs: FileSystem = nodeFileSystem): Store {
+  const registry = distributionLayout(root, { fs, resumable: true });
   return {
     root,
     registry,
@@ -38,8 +38,14 @@ export function openStore(root: string, fs?: FileSystem): Store {
       return readThinImage(directory(path, undefined, fs), path);
     },
     putImage: (reference, image) => writeThinImage(imagePath(registry, reference), image, fs),
-    removeImage: (reference) =>
-      rm(imagePath(registry, reference), { recursive: true, force: true }),
+    async removeImage(reference) {
+      const path = imagePath(registry, reference);
+      await onDisk(fs, path, async () => {
+        // First, so that what is left of an interrupted removal is no image.
+        await fs.rm(join(path, 'index.json'), { force: true });
+        await fs.rm(path, { recursive: true, force: true });
+      });
+    },
   };
 }
 

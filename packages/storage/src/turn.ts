@@ -1,13 +1,6 @@
-import { jsonOf } from '@cluster-image/oci';
 import type { Disk } from './disk.ts';
-import { errnoOf, ifExists, onDisk } from './file-system.ts';
-import { isGone, ownMark, type ProcessMark, processMarkSchema } from './process-mark.ts';
-
-/** How often one looks whether another process is done, in milliseconds. */
-const lookEvery = 100;
-
-/** How long work on another host may stand still before it counts as abandoned, in milliseconds. */
-const patience = 60_000;
+import { errnoOf, type FileSystem, ifExists, onDisk } from './file-system.ts';
+import { formatMark, isGone, isOwn, ownMark, type ProcessMark, parseMark } from './process-mark.ts';
 
 export interface Turn {
   end(): Promise<void>;
@@ -19,24 +12,40 @@ export interface Work {
   progress(): Promise<number>;
 }
 
+export interface Waiting {
+  /** How often one looks whether another process is done, in milliseconds. */
+  readonly lookEvery: number;
+  /** How long work may stand still before it counts as abandoned, in milliseconds. */
+  readonly patience: number;
+}
+
+const turnSuffix = '.turn';
+
 /**
- * Waits until this process may do some work that others may be at, or until one of them has done it
- * (undefined). A turn is a courtesy that saves doing it twice: should two processes ever hold the
- * same, the work must still come out right.
+ * Waits until this process may do some work under `.staging/` that others may be at, or until one of
+ * them has done it (undefined). A turn is a courtesy that saves doing it twice: should two processes
+ * ever hold the same, the work must still come out right.
+ *
+ * The turn is a symbolic link that says who holds it, because that is made in one step.
  */
-export async function takeTurn(disk: Disk, path: string, work: Work): Promise<Turn | undefined> {
+export async function takeTurn(
+  disk: Disk,
+  path: string,
+  work: Work,
+  { lookEvery, patience }: Waiting = { lookEvery: 50, patience: 60_000 },
+): Promise<Turn | undefined> {
+  const at = `${path}${turnSuffix}`;
   let seen = Number.NaN;
   let still = 0;
   for (;;) {
-    if (await claim(disk, path)) return { end: () => release(disk, path) };
+    if (await claim(disk, at)) return { end: () => release(disk.fs, at) };
     if (await work.isDone()) return undefined;
     const progress = await work.progress();
     still = progress === seen ? still + lookEvery : 0;
     seen = progress;
-    const holder = await holderOf(disk, path);
-    const isElsewhere = holder?.host !== ownMark().host;
-    if ((holder && isGone(holder)) || (isElsewhere && still > patience)) {
-      await disk.fs.rm(path, { force: true });
+    const holder = await holderOf(disk.fs, at);
+    if (holder && (isGone(holder) || still > patience)) {
+      await disk.fs.rm(at, { force: true });
     } else {
       await new Promise((resolve) => setTimeout(resolve, lookEvery));
     }
@@ -44,21 +53,32 @@ export async function takeTurn(disk: Disk, path: string, work: Work): Promise<Tu
 }
 
 async function claim(disk: Disk, path: string): Promise<boolean> {
+  const { fs } = disk;
   try {
-    const handle = await disk.fs.open(path, 'wx', 0o644);
-    await handle.writeFile(JSON.stringify(ownMark())).finally(() => handle.close());
+    await disk.making(path, () => fs.symlink(formatMark(ownMark), path));
     return true;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false;
-    return onDisk(disk.fs, path, () => Promise.reject(error));
+    const errno = errnoOf(error) ?? '';
+    if (errno === 'EEXIST') return false;
+    // Where there are no links there are no turns.
+    if (['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errno)) return true;
+    return onDisk(fs, path, () => Promise.reject(error));
   }
 }
 
-async function release(disk: Disk, path: string): Promise<void> {
-  if ((await holderOf(disk, path))?.pid === ownMark().pid) await disk.fs.rm(path, { force: true });
+async function release(fs: FileSystem, path: string): Promise<void> {
+  const holder = await holderOf(fs, path).catch(() => ownMark);
+  if (holder && isOwn(holder)) await onDisk(fs, path, () => fs.rm(path, { force: true }));
 }
 
-async function holderOf(disk: Disk, path: string): Promise<ProcessMark | undefined> {
-  const text = await ifExists(disk.fs.readFile(path, 'utf8'));
-  return text === undefined ? undefined : processMarkSchema.safeParse(jsonOf(text)).data;
+/** Removes a turn whose holder is gone; leaves alone what is none. */
+export async function sweepTurn(fs: FileSystem, path: string): Promise<void> {
+  if (!path.endsWith(turnSuffix)) return;
+  const holder = await holderOf(fs, path);
+  if (holder && isGone(holder)) await fs.rm(path, { force: true });
+}
+
+async function holderOf(fs: FileSystem, path: string): Promise<ProcessMark | undefined> {
+  const text = await onDisk(fs, path, () => ifExists(fs.readlink(path)));
+  return text === undefined ? undefined : parseMark(text);
 }

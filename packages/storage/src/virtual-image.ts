@@ -18,7 +18,7 @@ import {
 } from '@cluster-image/oci';
 import { directory } from './directory.ts';
 import { disk as openDisk } from './disk.ts';
-import { type FileSystem, nodeFileSystem } from './file-system.ts';
+import { type FileSystem, nodeFileSystem, onDisk } from './file-system.ts';
 import { type BlobSource, type LayerPlan, layer, parseLayerPlan } from './layer.ts';
 import {
   ociBlobPath,
@@ -51,7 +51,8 @@ export function virtualRegistry(image: VirtualImage, blobs: BlobSource): Registr
     if (config) return bytes(config);
     const plan = image.plans.get(digest);
     if (plan) return layer(plan, blobs);
-    return blobs(digest, size ?? sizeOf(image, digest));
+    const known = sizeOf(image, digest);
+    return known === undefined ? undefined : blobs(digest, size ?? known);
   }
 
   return {
@@ -78,13 +79,14 @@ export function virtualRegistry(image: VirtualImage, blobs: BlobSource): Registr
   };
 }
 
-function sizeOf(image: VirtualImage, digest: Digest): number {
+/** The size of a blob of the image; undefined for one that is not. */
+function sizeOf(image: VirtualImage, digest: Digest): number | undefined {
   for (const manifest of image.manifests.values()) {
     const parts = manifest.kind === 'image' ? [manifest.config, ...manifest.layers] : [];
     const found = parts.find((part) => part.digest === digest);
     if (found) return found.size;
   }
-  return 0;
+  return undefined;
 }
 
 /** See docs/formats.md#thin-image. */
@@ -103,6 +105,7 @@ export async function writeThinImage(
   fs: FileSystem = nodeFileSystem,
 ): Promise<void> {
   const disk = openDisk(root, fs);
+  await disk.sweep();
   const files = new Map<string, string | Uint8Array>();
   for (const manifest of image.manifests.values()) {
     files.set(ociBlobPath(manifest.digest), manifest.bytes);
@@ -117,7 +120,9 @@ export async function writeThinImage(
   await disk.flush();
   for await (const { type, path } of directory(root, undefined, fs).entries()) {
     const isOurs = path.startsWith('blobs/') || path.startsWith('plans/');
-    if (type === 'file' && isOurs && !files.has(path)) await fs.rm(disk.path(path));
+    if (type === 'file' && isOurs && !files.has(path)) {
+      await onDisk(fs, disk.path(path), () => fs.rm(disk.path(path), { force: true }));
+    }
   }
   await disk.tidy();
 }

@@ -1,0 +1,123 @@
+import { bytes, readAll } from '@cluster-image/oci';
+import {
+  directory,
+  distributionLayout,
+  type FileSystem,
+  file,
+  ociLayout,
+  readThinImage,
+  saveFile,
+  type VirtualImage,
+  writeThinImage,
+} from '@cluster-image/storage';
+import {
+  type ImageFixture,
+  imageFixture,
+  indexFixture,
+  noise,
+  putFixture,
+} from '@cluster-image/testing';
+import { expect } from 'vitest';
+import { wholeTag } from './wreck.ts';
+
+export const root = '/disk';
+
+/** Something that is written, and what must hold of the disk at any moment. */
+export interface Deed {
+  /** Brings an empty directory to where the deed begins. */
+  prepare(fs: FileSystem): Promise<void>;
+  run(fs: FileSystem): Promise<void>;
+  /** Asserts that all is as before, or as after, and says which. */
+  check(fs: FileSystem): Promise<'before' | 'after'>;
+}
+
+const [one, two] = [imageFixture({ seed: 'one' }), imageFixture({ seed: 'two' })];
+const out = `${root}/out/file.tar`;
+
+/** An image for two platforms, put into a store: the deed of the most calls. */
+export const largeDeed: Deed = putting(multiArch('before'), multiArch('after'), true);
+
+export const deeds: Readonly<Record<string, Deed>> = {
+  'an image, put into a store': putting(one, two, true),
+  'an image, put into a registry directory': putting(one, two, false),
+  'a tag that moves': {
+    ...putting(one, two, false),
+    async prepare(fs) {
+      await put(fs, two, false);
+      await put(fs, one, false);
+    },
+  },
+  'an image in an OCI layout': {
+    prepare: (fs) => putFixture(ociLayout(root, { fs }), '', one, '1'),
+    run: (fs) => putFixture(ociLayout(root, { fs }), '', two, '2'),
+    async check(fs) {
+      const layout = ociLayout(root, { fs });
+      expect(await wholeTag(layout, '', '1')).toBe(one.root.digest);
+      const second = await wholeTag(layout, '', '2');
+      if (second) expect(second).toBe(two.root.digest);
+      return second ? 'after' : 'before';
+    },
+  },
+  'a thin image': {
+    prepare: (fs) => writeThinImage(root, thin('before'), fs),
+    run: (fs) => writeThinImage(root, thin('after'), fs),
+    async check(fs) {
+      const found = await readThinImage(directory(root, undefined, fs), root);
+      const moment = found?.name === 'after' ? 'after' : 'before';
+      expect(found).toEqual(thin(moment));
+      return moment;
+    },
+  },
+  'a file': {
+    prepare: (fs) => saveFile(out, bytes(noise('before', 3000)), fs),
+    run: (fs) => saveFile(out, bytes(noise('after', 5000)), fs),
+    async check(fs) {
+      const found = await file(out, fs);
+      const moment = found?.size === 5000 ? 'after' : 'before';
+      const expected = noise(moment, moment === 'after' ? 5000 : 3000);
+      expect(found && (await readAll(found, 5000))).toEqual(expected);
+      return moment;
+    },
+  },
+};
+
+function putting(before: ImageFixture, after: ImageFixture, resumable: boolean): Deed {
+  return {
+    prepare: (fs) => put(fs, before, resumable),
+    run: (fs) => put(fs, after, resumable),
+    async check(fs) {
+      const digest = await wholeTag(distributionLayout(root, { fs }), 'team/app', 'latest');
+      expect([before.root.digest, after.root.digest]).toContain(digest);
+      return digest === after.root.digest ? 'after' : 'before';
+    },
+  };
+}
+
+function put(fs: FileSystem, image: ImageFixture, resumable: boolean): Promise<void> {
+  return putFixture(distributionLayout(root, { fs, resumable }), 'team/app', image, 'latest');
+}
+
+/** Two platforms that share three layers. */
+function multiArch(seed: string): ImageFixture {
+  const layers = [100, 2000, 50].map((size, at) => noise(`${seed} ${at}`, size));
+  return indexFixture(['linux/amd64', 'linux/arm64'], { seed, layers });
+}
+
+function thin(name: string): VirtualImage {
+  const image = imageFixture({ seed: name, layers: [200] });
+  const [layer] = image.root.layers;
+  const config = image.blobs.get(image.root.config.digest);
+  if (!layer || !config) throw new Error('no layer');
+  return {
+    name,
+    root: image.root,
+    manifests: new Map([[image.root.digest, image.root]]),
+    configs: new Map([[image.root.config.digest, config]]),
+    plans: new Map([
+      [
+        layer.digest,
+        { formatVersion: 1, entries: [{ type: 'text', path: name, mode: 0o644, text: name }] },
+      ],
+    ]),
+  };
+}
