@@ -15,9 +15,29 @@ export function directory(
   fs: FileSystem = nodeFileSystem,
 ): Tree {
   async function entry(path: string): Promise<TreeEntry | undefined> {
-    if (path !== '' && (skip(path) || !isInside(path))) return undefined;
+    return (await isReached(path)) ? look(path) : undefined;
+  }
+
+  /** Whether all that is above a path are directories that are part of the tree. */
+  async function isReached(path: string): Promise<boolean> {
+    if (!isInside(path)) return false;
+    for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) {
+      const above = path.slice(0, end);
+      const absolute = join(root, above);
+      const found = skip(above)
+        ? undefined
+        : await onDisk(fs, absolute, () => ifExists(fs.lstat(absolute)));
+      if (!found?.isDirectory()) return false;
+    }
+    return true;
+  }
+
+  async function look(path: string): Promise<TreeEntry | undefined> {
+    if (path !== '' && skip(path)) return undefined;
     const absolute = join(root, path);
-    const found = await onDisk(fs, absolute, () => ifExists(fs.lstat(absolute)));
+    // Only the directory itself may be reached through a link: it is what was asked for.
+    const ask = path === '' ? fs.stat : fs.lstat;
+    const found = await onDisk(fs, absolute, () => ifExists(ask(absolute)));
     if (!found) return undefined;
     const mode = found.mode & 0o7777;
     if (found.isDirectory()) return { type: 'directory', path, mode };
@@ -35,6 +55,10 @@ export function directory(
   }
 
   async function* entries(below = ''): AsyncIterable<TreeEntry> {
+    if ((await entry(below))?.type === 'directory') yield* entriesIn(below);
+  }
+
+  async function* entriesIn(below: string): AsyncIterable<TreeEntry> {
     const absolute = join(root, below);
     for (const name of await onDisk(fs, absolute, () => list(fs, absolute))) {
       if (name.includes('\uFFFD')) {
@@ -43,10 +67,10 @@ export function directory(
           `${absolute} has a file whose name is not UTF-8: ${name}`,
         );
       }
-      const found = await entry(below ? `${below}/${name}` : name);
+      const found = await look(below ? `${below}/${name}` : name);
       if (!found) continue;
       yield found;
-      if (found.type === 'directory') yield* entries(found.path);
+      if (found.type === 'directory') yield* entriesIn(found.path);
     }
   }
 
@@ -54,5 +78,6 @@ export function directory(
 }
 
 function isInside(path: string): boolean {
-  return !path.startsWith('/') && !path.split('/').includes('..') && !path.includes('\0');
+  const parts = path.split('/');
+  return path === '' || (!path.includes('\0') && !parts.some((part) => /^\.{0,2}$/.test(part)));
 }
