@@ -2,11 +2,13 @@ import { posix } from 'node:path';
 import {
   bytes,
   type Content,
+  compareBytes,
   configLimit,
   type Descriptor,
   type Digest,
   describe,
   digestContent,
+  digestHex,
   digestOf,
   fileOf,
   isDigest,
@@ -48,17 +50,19 @@ export async function archive(content: Content, what: string): Promise<RegistryR
   );
 }
 
-const magics: readonly (readonly [string, readonly number[]])[] = [
-  ['gzip', [0x1f, 0x8b]],
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-  ['bzip2', [0x42, 0x5a, 0x68]],
+/** How compressed bytes begin, in hexadecimal; all of it for bzip2, because names in a tar may begin with `BZh`. */
+const magics: readonly (readonly [string, RegExp])[] = [
+  ['gzip', /^1f8b/],
+  ['zstd', /^28b52ffd/],
+  ['xz', /^fd377a585a00/],
+  ['bzip2', /^425a683[1-9]314159265359/],
 ];
 
 /** How some bytes are compressed, by how they begin; undefined where they are not. */
 export async function compressionOf(content: Content): Promise<string | undefined> {
-  const head = await readAll(slice(content, { start: 0, end: Math.min(6, content.size) }), 6);
-  return magics.find(([, magic]) => magic.every((byte, at) => head[at] === byte))?.[0];
+  const head = await readAll(slice(content, { start: 0, end: Math.min(10, content.size) }), 10);
+  const hex = Buffer.from(head).toString('hex');
+  return magics.find(([, magic]) => magic.test(hex))?.[0];
 }
 
 async function refuseCompressed(content: Content, what: string): Promise<void> {
@@ -93,30 +97,49 @@ async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> 
     listing && jsonOf(await readAll(listing, manifestLimit)),
   );
   if (!parsed.success) throw invalid(`manifest.json: ${z.prettifyError(parsed.error)}`);
+  const files = await find(
+    parsed.data.flatMap(({ Config, Layers }) => [Config, ...(Layers ?? [])]),
+  );
   const images = await Promise.all(
     parsed.data.map(({ Config, Layers, RepoTags }) => read(Config, Layers ?? [], RepoTags ?? [])),
   );
-  const find = (digest: Digest): ArchivedImage | undefined =>
+  const named = new Map<string, ArchivedImage>();
+  for (const image of images) {
+    for (const name of image.names) {
+      const other = named.get(name);
+      if (other && other.manifest.digest !== image.manifest.digest) {
+        throw invalid(`manifest.json has two images named ${JSON.stringify(name)}`);
+      }
+      named.set(name, image);
+    }
+  }
+  const imageOf = (digest: Digest): ArchivedImage | undefined =>
     images.find((image) => image.manifest.digest === digest);
+
+  /** The files at some paths. Throws where any is missing, naming all that are. */
+  async function find(paths: readonly string[]): Promise<ReadonlyMap<string, Content>> {
+    const found = new Map<string, Content>();
+    const absent = new Set<string>();
+    for (const path of paths) {
+      const content = await follow(tree, path, invalid);
+      if (content) found.set(path, content);
+      else absent.add(path);
+    }
+    if (absent.size === 0) return found;
+    throw invalid(`manifest.json names what is not there: ${[...absent].join(', ')}`);
+  }
 
   async function read(
     config: string,
     layers: readonly string[],
     names: readonly string[],
   ): Promise<ArchivedImage> {
-    const absent: string[] = [];
-    const content = async (path: string): Promise<Content> => {
-      const found = await follow(tree, path, invalid);
-      if (!found) absent.push(path);
-      return found ?? bytes('');
-    };
-    const configContent = await content(config);
-    const layerContents = await Promise.all(layers.map(content));
-    if (absent.length > 0)
-      throw invalid(`manifest.json names what is not there: ${absent.join(', ')}`);
+    const content = (path: string): Content => files.get(path) ?? bytes('');
+    const configContent = content(config);
     const configBytes = await readAll(configContent, configLimit);
     const configDigest = digestOf(configBytes);
-    if (/^[0-9a-f]{64}\b/.test(config) && !configDigest.endsWith(config.slice(0, 64))) {
+    const [hex] = /^[0-9a-f]{64}\b/.exec(posix.basename(config)) ?? [];
+    if (hex && hex !== digestHex(configDigest)) {
       throw invalid(`${config} is not the config that its name says`);
     }
     const diffIds = parseConfig(configBytes, configDigest, what).rootfs.diff_ids ?? [];
@@ -127,7 +150,7 @@ async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> 
     }
     const blobs = new Map<Digest, Content>([[configDigest, configContent]]);
     const descriptors: Descriptor[] = [];
-    for (const [index, layer] of layerContents.entries()) {
+    for (const [index, layer] of layers.map(content).entries()) {
       const descriptor = await describeLayer(layer, diffIds[index] ?? '', invalid);
       descriptors.push(descriptor);
       blobs.set(descriptor.digest, layer);
@@ -145,13 +168,11 @@ async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> 
   return {
     async resolve(repository, reference) {
       if (repository !== soleRepository) return undefined;
-      const found = isDigest(reference)
-        ? find(reference)
-        : images.findLast((image) => image.names.includes(reference));
+      const found = isDigest(reference) ? imageOf(reference) : named.get(reference);
       return found && describe(found.manifest);
     },
     manifest: async (repository, digest) =>
-      repository === soleRepository ? find(digest)?.manifest : undefined,
+      repository === soleRepository ? imageOf(digest)?.manifest : undefined,
     blob: async (repository, digest) =>
       repository === soleRepository
         ? images.find((image) => image.blobs.has(digest))?.blobs.get(digest)
@@ -161,7 +182,7 @@ async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> 
     },
     async *tags(repository) {
       if (repository !== soleRepository) return;
-      yield* [...new Set(images.flatMap((image) => image.names))].sort();
+      yield* [...named.keys()].sort(compareBytes);
     },
   };
 }
@@ -174,10 +195,12 @@ async function follow(
 ): Promise<Content | undefined> {
   let at = posix.normalize(path);
   for (let hops = 0; hops < 8; hops++) {
-    if (at.startsWith('..') || at.startsWith('/')) throw invalid(`${path} leads out of it`);
+    if (/^(\.\.)?(\/|$)/.test(at)) throw invalid(`${path} leads out of it`);
     const entry = await tree.entry(at);
     if (entry?.type !== 'symlink') return entry?.type === 'file' ? entry.content : undefined;
-    at = posix.join(posix.dirname(at), entry.target);
+    at = posix.isAbsolute(entry.target)
+      ? entry.target
+      : posix.join(posix.dirname(at), entry.target);
   }
   throw invalid(`${path} is a loop of links`);
 }

@@ -9,6 +9,7 @@ import {
   type Manifest,
   OciError,
   type RegistryReader,
+  sizeMismatch,
   verified,
 } from '@cluster-image/oci';
 import { ociBlobPath, ociLayoutFiles, refName } from './oci-layout.ts';
@@ -66,6 +67,9 @@ export async function imageArchive(
   async function collectBlob({ digest, size }: Descriptor): Promise<void> {
     const found = await source.blob(repository, digest, size);
     if (!found) throw missing('blob', digest);
+    if (found.size !== size) {
+      throw sizeMismatch(`blob of ${reference.repoTag}`, digest, size, found.size);
+    }
     blobs.set(digest, verified(found, digest, `blob of ${reference.repoTag}`));
   }
 

@@ -1,5 +1,6 @@
-import { type Content, OciError, partAt, type Range } from '@cluster-image/oci';
+import { type Content, OciError, partAt, type Range, rangeOf } from '@cluster-image/oci';
 import { Header, Pax } from 'tar';
+import { block } from './tar-header.ts';
 
 /** One entry of an archive that is to be. Owner is 0:0 and time is the epoch, always. */
 export type TarEntry =
@@ -27,9 +28,6 @@ export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
-
-/** Tar counts in blocks of 512 bytes. */
-const block = 512;
 
 /** An archive ends with two blocks of zeros. */
 const endSize = 2 * block;
@@ -76,7 +74,7 @@ export function tarball(entries: readonly TarEntry[]): Content {
     }
   }
 
-  return { size, open: (range = { start: 0, end: size }) => gathered(pieces(range)) };
+  return { size, open: (range) => gathered(pieces(rangeOf(size, range))) };
 }
 
 function sizeOf(entry: TarEntry): number {
@@ -100,9 +98,15 @@ function header(entry: TarEntry): Uint8Array {
   const mode = entry.type === 'symlink' ? 0o777 : entry.mode;
   const type = typeNames[entry.type];
   const head = new Header({ ...fields, mode, type, mtime: new Date(0) });
-  const needsPax = head.encode();
+  const isLossy = head.encode();
   if (!head.block) throw new OciError('ARCHIVE_INVALID', `no tar header for ${entry.path}`);
+  const needsPax = isLossy || isDotted(head.block);
   return needsPax ? Buffer.concat([new Pax(fields).encode(), head.block]) : head.block;
+}
+
+/** Whether a name that fills its field got a `.` for the directory before it, which readers would show. */
+function isDotted(head: Buffer): boolean {
+  return head.toString('latin1', 345, 347) === '.\0';
 }
 
 /** The part of some bytes, which lie at an offset, that is within a range. */
