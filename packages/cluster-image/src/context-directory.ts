@@ -1,4 +1,4 @@
-import { OciError, type Platform, type Tree } from '@cluster-image/oci';
+import { type Context, OciError, type Platform, type Tree } from '@cluster-image/oci';
 import { directory } from '@cluster-image/storage';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
@@ -33,8 +33,9 @@ export async function discoverIn(
   { path, tree }: ContextDirectory,
   { file, buildArguments }: DiscoverIn,
   environment: Environment,
+  context: Context,
 ): Promise<Discovery> {
-  const render = helmTemplate(path, environment);
+  const render = helmTemplate(path, environment, context.signal);
   return discover(tree, { render, buildArguments, ...(file !== undefined && { file }) });
 }
 
@@ -47,7 +48,8 @@ export async function lockedContext(
   options: DiscoverIn & { readonly platforms: readonly Platform[]; readonly given: string },
   workspace: Workspace,
 ): Promise<Lockfile> {
-  const discovery = await discoverIn(context, options, workspace.environment);
+  const { environment, context: running } = workspace;
+  const discovery = await discoverIn(context, options, environment, running);
   requireResolved(discovery);
   const lockfile = await readLockfile(context.tree);
   const drift = driftOf(discovery, lockfile, options.platforms);

@@ -1,28 +1,33 @@
-import { join } from 'node:path';
-import { OciError } from '@cluster-image/oci';
+import { OciError, throwIfAborted } from '@cluster-image/oci';
 import { execa } from 'execa';
 import type { RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
 
 /** How long a chart may take to render, in milliseconds, and how much may come of it, in bytes. */
 const renderTimeout = 60_000;
-const renderLimit = 64 * 1024 * 1024;
+const renderLimit = 16 * 1024 * 1024;
 
 /** The name that charts are rendered under; sealos has the same. */
 const releaseName = 'dryrun';
 
 /**
  * Renders charts with the real helm, which has to be on the PATH. It sees no cluster, no plugins and
- * nothing of the environment. Throws TOOL.
+ * nothing of the environment; and no schema, whose references it would fetch. Throws TOOL.
  *
  * @param root the context's directory, which chart paths are relative to
  */
-export function helmTemplate(root: string, environment: Environment): RenderChart {
+export function helmTemplate(
+  root: string,
+  environment: Environment,
+  signal: AbortSignal,
+): RenderChart {
   return async ({ path, values }) => {
-    const files = values.flatMap((file) => ['--values', join(root, file)]);
+    throwIfAborted(signal);
+    // Helm would take a list apart at its commas, which the context's own path may have.
+    const files = values.flatMap((file) => ['--values', file]);
     const result = await execa(
       'helm',
-      ['template', releaseName, join(root, path), ...files, '--skip-tests'],
+      ['template', releaseName, `./${path}`, ...files, '--skip-tests', '--skip-schema-validation'],
       {
         cwd: root,
         env: { PATH: environment.variables.PATH, ...isolation },
@@ -31,12 +36,14 @@ export function helmTemplate(root: string, environment: Environment): RenderChar
         timeout: renderTimeout,
         maxBuffer: renderLimit,
         reject: false,
+        cancelSignal: signal,
       },
     );
+    throwIfAborted(signal);
     if (result.exitCode === 0) return result.stdout;
     if (result.code === 'ENOENT') {
       throw new OciError('TOOL', 'helm is not on the PATH, and charts need it', {
-        hint: 'Install helm 3 or 4: https://helm.sh/docs/intro/install/',
+        hint: 'Install helm 3.16 or later: https://helm.sh/docs/intro/install/',
       });
     }
     if (result.timedOut) throw new OciError('TOOL', `helm took over ${renderTimeout / 1000} s`);
@@ -61,5 +68,6 @@ function hintFor(stderr: string): string | undefined {
   if (/missing in charts\/ directory/.test(stderr)) {
     return 'Run `helm dependency build` on the chart and commit its charts/ directory.';
   }
-  return undefined;
+  if (/unknown flag/.test(stderr)) return 'Install helm 3.16 or later.';
+  return 'Values that a chart needs go to charts/<chart name>.values.yaml.';
 }

@@ -25,6 +25,7 @@ import {
 import { type Stage, stagesOf } from '../kubefile/bases.ts';
 import type { Kubefile } from '../kubefile/kubefile.ts';
 import type { Lockfile } from '../lock/lockfile.ts';
+import { baseFiles } from './base-files.ts';
 import { type BaseImage, configOf, imageIndex, imageManifest } from './documents.ts';
 import { type EarlierStage, type EvaluateOptions, evaluate, type Start } from './evaluate.ts';
 import { pack } from './pack.ts';
@@ -143,7 +144,9 @@ async function runStages(
     let image: BaseImage | undefined;
     if (base.kind === 'image') {
       image = await openBase(base.reference, lockfile, platform, store);
-      start = { config: image.config.config ?? {}, files: new Map() };
+      const { manifest, config } = image;
+      const below = baseFiles(manifest.layers, store.blobs, base.reference);
+      start = { config: config.config ?? {}, files: new Map(), below };
     } else if (base.kind === 'stage') {
       const earlier = done[base.index];
       if (earlier) start = earlier.evaluated;
@@ -177,15 +180,24 @@ async function openBase(
       hint: 'Run `cluster-image cache` on the context.',
     });
   }
-  return { manifest, config: await readConfig(config, manifest.config, reference) };
+  const read = await readConfig(config, manifest.config, reference);
+  if ((read.rootfs.diff_ids ?? []).length === manifest.layers.length) {
+    return { manifest, config: read };
+  }
+  throw new OciError('MANIFEST_INVALID', `${reference}: its config and manifest differ in layers`);
 }
 
-/** A build file that never copies `registry/` gets it at the root, as sealer has it. */
+/**
+ * A build file that never copies `registry/` gets it at the root, as sealer has it. One that copies it
+ * somewhere else means that, and has it once.
+ */
 function withRegistry(
   files: ReadonlyMap<string, PlanEntry>,
   registry: ReadonlyMap<string, PlanEntry>,
 ): ReadonlyMap<string, PlanEntry> {
-  const isCopied = [...registry.keys()].some((path) => files.has(path));
+  const [last = ''] = [...registry.keys()].slice(-1);
+  const path = last.slice(registryDirectory.length);
+  const isCopied = [...files.keys()].some((known) => `/${known}`.endsWith(path));
   return isCopied || registry.size === 0 ? files : new Map([...files, ...registry]);
 }
 

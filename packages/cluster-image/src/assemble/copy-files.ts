@@ -1,12 +1,12 @@
 import { posix } from 'node:path';
-import { type Content, type Digest, type OciError, readAll, slice } from '@cluster-image/oci';
+import { bytes, type Content, type Digest, readAll, slice } from '@cluster-image/oci';
 import { compressionOf, isLayerPath, type Owner, type PlanEntry } from '@cluster-image/storage';
-import { type Instruction, type Kubefile, kubefileError } from '../kubefile/kubefile.ts';
-import { expand, type Lookup, wordsOf } from '../kubefile/words.ts';
+import { heredocName, type Instruction } from '../kubefile/kubefile.ts';
+import { expand, expandText, type Scope, wordsOf } from '../kubefile/words.ts';
 import {
   directoryEntry,
   isPattern,
-  matchesPattern,
+  matchesCopyPattern,
   parentsOf,
   type Source,
   type SourceEntry,
@@ -14,13 +14,14 @@ import {
 
 /** What `COPY` and `ADD` work on. */
 export interface CopyState {
-  readonly kubefile: Kubefile;
   /** The files of the stage so far, by path without a leading slash; new ones are put in. */
   readonly files: Map<string, PlanEntry>;
   readonly workingDirectory: string;
-  readonly lookup: Lookup;
+  readonly scope: Scope;
   /** What is copied from: the context, or the stage that `--from` names. */
   readonly source: Source;
+  /** What an image that the files come to lie upon has at a path. */
+  readonly below?: (path: string) => Promise<'file' | 'directory' | 'symlink' | undefined>;
   /** Keeps bytes for later and tells their digest. */
   readonly keep: (content: Content) => Promise<{ digest: Digest; size: number }>;
 }
@@ -38,124 +39,168 @@ type Match =
 /**
  * `COPY` and `ADD` of files, by docker's rules: a directory gives what it holds, a destination that
  * ends with `/` or is a directory takes files by their names, owners and modes are those of the flags
- * or 0:0 and 0644 (0755 for programs and directories), whatever they are on this machine.
- * https://docs.docker.com/reference/dockerfile/#copy
+ * or of the source. https://docs.docker.com/reference/dockerfile/#copy
  */
 export async function copyFiles(instruction: Instruction, state: CopyState): Promise<void> {
-  const { files, lookup, kubefile } = state;
-  const attributes = attributesOf(instruction, state);
-  const words = wordsOf(instruction.text, lookup);
+  const { files, scope, source } = state;
+  const { fault } = scope;
+  const attributes = attributesOf(instruction, scope);
+  const words = wordsOf(instruction.text, scope);
   const target = words.at(-1);
   if (target === undefined || words.length < 2) {
-    throw invalid(`${instruction.keyword} needs a source and a destination`);
+    throw fault(`${instruction.keyword} needs a source and a destination`);
   }
-  const destination = posix.resolve('/', state.workingDirectory, target).slice(1);
+  const destination = realPath(
+    files,
+    posix.resolve('/', state.workingDirectory, target).slice(1),
+    fault,
+  );
   const namesDirectory = /(?:^|\/)\.{0,2}$/.test(target);
   const matches = words.slice(0, -1).flatMap((word) => matched(word));
   if (matches.length > 1 && !namesDirectory) {
-    throw invalid('with several sources the destination has to end with /');
+    throw fault('with several sources the destination has to end with /');
   }
-  const intoDirectory = namesDirectory || files.get(destination)?.type === 'directory';
   for (const match of matches) {
     if (match.kind === 'file') {
-      const path = intoDirectory ? posix.join(destination, match.name) : destination;
+      const path = (await isDirectory()) ? posix.join(destination, match.name) : destination;
+      if (instruction.keyword === 'ADD') await refuseArchive(match.entry);
       await put(match.entry, path);
       continue;
     }
-    if (destination !== '') place(directoryEntry(destination));
+    make(destination);
     for (const [path, entry] of match.entries) await put(entry, posix.join(destination, path));
+  }
+
+  async function isDirectory(): Promise<boolean> {
+    const known = files.get(destination)?.type;
+    if (namesDirectory || known !== undefined) return namesDirectory || known === 'directory';
+    return (await state.below?.(destination)) === 'directory';
   }
 
   function matched(word: string): readonly Match[] {
     const heredoc = heredocOf(word);
     if (heredoc) return [heredoc];
     if (/^(?:https?|git|ssh):|^git@/.test(word)) {
-      throw unsupported(
+      throw fault(
         `${word} would have to be fetched during the build`,
         'Fetch it before, so that the build depends on nothing but the repository.',
+        'UNSUPPORTED',
       );
     }
-    const path = posix.normalize(word.replace(/^\/+/, '') || '.').replace(/\/$/, '');
-    if (path === '..' || path.startsWith('../')) throw invalid(`${word} lies outside the context`);
-    if (path === '.') return [{ kind: 'directory', entries: [...state.source] }];
+    // What would lead out of the context leads to its root, as with docker.
+    const path = posix.resolve('/', word).slice(1);
+    if (path === '') return [{ kind: 'directory', entries: [...source] }];
     const paths = isPattern(path)
-      ? [...state.source.keys()].filter((candidate) => matchesPattern(candidate, path))
-      : [path].filter((candidate) => state.source.has(candidate));
-    if (paths.length === 0) {
-      throw invalid(`there is no ${word} in the context`, 'Is it excluded by .dockerignore?');
-    }
-    return paths.map(matchAt);
+      ? [...source.keys()].filter((candidate) => matchesCopyPattern(candidate, path))
+      : [path];
+    if (paths.length === 0) throw notThere(word);
+    return paths.map((found) => matchAt(found, word));
+  }
+
+  function notThere(word: string) {
+    const where = instruction.flags.has('from') ? 'that stage' : 'the context';
+    const hint = 'Is it excluded by .dockerignore?';
+    return fault(`there is no ${word} in ${where}`, where === 'the context' ? hint : undefined);
   }
 
   function heredocOf(word: string): Match | undefined {
-    const name = /^<<-?["']?(\w+)["']?$/.exec(word)?.[1] ?? '';
+    const name = heredocName(word) ?? '';
     const heredoc = instruction.heredocs.get(name);
     if (!heredoc) return undefined;
-    const text = heredoc.isLiteral ? heredoc.text : expand(heredoc.text, lookup, false);
-    return { kind: 'file', name, entry: { type: 'text', path: name, mode: 0o644, text } };
+    const text = heredoc.isLiteral ? heredoc.text : expandText(heredoc.text, scope);
+    const entry = { type: 'file', path: name, mode: 0o644, content: bytes(text) } as const;
+    return { kind: 'file', name, entry };
   }
 
   /** A link that is named is followed; one that lies in a directory is copied as a link. */
-  function matchAt(path: string): Match {
-    let at = path;
-    for (let hops = 0; hops < 16; hops++) {
-      const entry = state.source.get(at);
-      if (!entry) break;
-      if (entry.type === 'directory')
-        return { kind: 'directory', entries: below(state.source, at) };
-      if (entry.type !== 'symlink') return { kind: 'file', name: posix.basename(path), entry };
-      at = posix.join(posix.dirname(at), entry.target);
+  function matchAt(path: string, word: string): Match {
+    const at = realPath(source, path, fault);
+    const entry = source.get(at);
+    if (!entry) {
+      if (source.has(path)) throw fault(`${path} is a link that leads nowhere in the context`);
+      throw notThere(word);
     }
-    throw invalid(`${path} is a link that leads nowhere in the context`);
+    if (entry.type === 'directory') return { kind: 'directory', entries: below(source, at) };
+    return { kind: 'file', name: posix.basename(path), entry };
   }
 
   async function put(entry: SourceEntry, path: string): Promise<void> {
-    if (entry.type === 'directory') return place({ type: 'directory', path, mode: 0o755 });
-    if (entry.type === 'symlink') return place({ type: 'symlink', path, target: entry.target });
-    if (!('content' in entry)) return place({ ...entry, path });
-    if (instruction.keyword === 'ADD') await refuseArchive(entry.path, entry.content);
-    const mode = entry.mode & 0o100 ? 0o755 : 0o644;
-    place({ type: 'file', path, mode, ...(await state.keep(entry.content)) });
+    if (entry.type === 'symlink') place(linkEntry(entry, path));
+    else if (!('content' in entry)) place({ ...entry, path });
+    else place({ type: 'file', path, mode: entry.mode, ...(await state.keep(entry.content)) });
+  }
+
+  /** What is made for others to lie in has an owner that is given, but the usual mode. */
+  function make(path: string): void {
+    const inTheWay = makeDirectory(path, files, attributes.owner);
+    if (inTheWay === undefined) return;
+    throw fault(`${path} would be a directory, and ${inTheWay} is a file already`);
   }
 
   function place(entry: PlanEntry): void {
-    const { path } = entry;
-    if (!isLayerPath(path)) throw invalid(`${path} is not a path in an image`);
+    // Where a directory is a link, what comes below it comes where the link leads to.
+    const directory = posix.dirname(entry.path);
+    const inside = directory === '.' ? '' : realPath(files, directory, fault);
+    const path = posix.join(inside, posix.basename(entry.path));
+    if (!isLayerPath(path)) throw fault(`${path} is not a path in an image`);
     if (posix.basename(path).startsWith('.wh.')) {
-      throw invalid(
+      throw fault(
         `${path} would be taken for a deletion mark`,
         'Names that begin with .wh. cannot be in an image.',
       );
     }
-    for (const parent of parentsOf(path)) {
-      const known = files.get(parent);
-      if (!known) files.set(parent, directoryEntry(parent));
-      else if (known.type !== 'directory' && known.type !== 'symlink') {
-        throw invalid(`${path} would lie below ${parent}, which is a file`);
-      }
-    }
+    make(inside);
     const known = files.get(path);
     if (known && (known.type === 'directory') !== (entry.type === 'directory')) {
-      throw invalid(`${path} is a ${known.type} already and would become a ${entry.type}`);
+      throw fault(`${path} is a ${known.type} already and would become a ${entry.type}`);
     }
-    files.set(path, withAttributes(entry, attributes));
+    files.set(path, withAttributes({ ...entry, path }, attributes));
   }
 
-  async function refuseArchive(path: string, content: Content): Promise<void> {
-    if (!(await isArchive(content))) return;
-    throw unsupported(
-      `ADD would unpack ${path}`,
+  async function refuseArchive(entry: SourceEntry): Promise<void> {
+    if (!('content' in entry) || !(await isArchive(entry.content))) return;
+    throw fault(
+      `ADD would unpack ${entry.path}`,
       'COPY keeps an archive as it is; to have its files in the image, unpack it in the context.',
+      'UNSUPPORTED',
     );
   }
+}
 
-  function invalid(why: string, hint?: string): OciError {
-    return kubefileError(kubefile, instruction.line, 'INPUT_INVALID', why, hint);
+/**
+ * Makes a directory and those above it that are not there yet; the empty path is there. Returns the
+ * path of what is there and no directory, if anything is.
+ */
+export function makeDirectory(
+  path: string,
+  files: Map<string, PlanEntry>,
+  owner?: Owner,
+): string | undefined {
+  for (const each of path === '' ? [] : [...parentsOf(path), path]) {
+    const known = files.get(each);
+    if (known && known.type !== 'directory') return each;
+    if (!known) files.set(each, { ...directoryEntry(each), ...(owner && { owner }) });
   }
+  return undefined;
+}
 
-  function unsupported(why: string, hint?: string): OciError {
-    return kubefileError(kubefile, instruction.line, 'UNSUPPORTED', why, hint);
+/** More links on one way than anybody means. */
+const mostHops = 16;
+
+/** A path with the links on it followed, as far as they lie in the source. */
+function realPath(source: Source, path: string, fault: Scope['fault']): string {
+  let parts = path.split('/');
+  let hops = 0;
+  for (let at = 1; at <= parts.length; at++) {
+    const head = parts.slice(0, at).join('/');
+    const entry = source.get(head);
+    if (entry?.type !== 'symlink') continue;
+    if (++hops > mostHops) throw fault(`${path} is a loop of links`);
+    const end = posix.resolve('/', posix.dirname(head), entry.target).slice(1);
+    parts = [...end.split('/'), ...parts.slice(at)].filter((part) => part !== '');
+    at = 0;
   }
+  return parts.join('/');
 }
 
 function below(source: Source, directory: string): readonly (readonly [string, SourceEntry])[] {
@@ -165,30 +210,34 @@ function below(source: Source, directory: string): readonly (readonly [string, S
     .map(([path, entry]) => [path.slice(prefix.length), entry]);
 }
 
+function linkEntry(entry: SourceEntry & { readonly type: 'symlink' }, path: string): PlanEntry {
+  const owner = 'owner' in entry ? entry.owner : undefined;
+  return { type: 'symlink', path, target: entry.target, ...(owner && { owner }) };
+}
+
 function withAttributes(entry: PlanEntry, { owner, mode }: Attributes): PlanEntry {
   const owned = owner && entry.type !== 'text' ? { ...entry, owner } : entry;
   return mode === undefined || owned.type === 'symlink' ? owned : { ...owned, mode };
 }
 
-function attributesOf({ flags, line }: Instruction, { kubefile, lookup }: CopyState): Attributes {
-  const unsupported = (why: string, hint?: string): OciError =>
-    kubefileError(kubefile, line, 'UNSUPPORTED', why, hint);
+function attributesOf({ flags }: Instruction, scope: Scope): Attributes {
   for (const name of flags.keys()) {
     if (!['from', 'chown', 'chmod', 'link'].includes(name)) {
-      throw unsupported(`--${name} is not supported`);
+      throw scope.fault(`--${name} is not supported`, undefined, 'UNSUPPORTED');
     }
   }
-  const chown = expand(flags.get('chown') ?? '', lookup);
-  const chmod = expand(flags.get('chmod') ?? '', lookup);
+  const chown = expand(flags.get('chown') ?? '', scope);
+  const chmod = expand(flags.get('chmod') ?? '', scope);
   const owner = /^(\d+)(?::(\d+))?$/.exec(chown);
   if (chown !== '' && !owner) {
-    throw unsupported(
+    throw scope.fault(
       `--chown=${chown} names a user`,
       'Without a container there is no /etc/passwd to look it up in; give numbers.',
+      'UNSUPPORTED',
     );
   }
   if (chmod !== '' && !/^[0-7]{3,4}$/.test(chmod)) {
-    throw unsupported(`--chmod=${chmod} is not an octal mode`);
+    throw scope.fault(`--chmod=${chmod} is not an octal mode`, undefined, 'UNSUPPORTED');
   }
   return {
     owner: owner ? { uid: Number(owner[1]), gid: Number(owner[2] ?? owner[1]) } : undefined,

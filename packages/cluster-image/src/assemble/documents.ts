@@ -23,16 +23,16 @@ const created = '1970-01-01T00:00:00Z';
 /** The config of an image as its bytes. */
 export function configOf(
   platform: Platform,
-  { config, history }: Evaluated,
+  { config, history, author }: Evaluated,
   layers: readonly Descriptor[],
   base: BaseImage | undefined,
 ): Uint8Array {
   const { os, architecture, variant } = platform;
-  const inherited = base?.config;
-  const earlier = inherited?.history ?? [];
+  const { history: told, rootfs, ...inherited }: Partial<ImageConfig> = base?.config ?? {};
+  const earlier = told ?? [];
   // A history that says nothing of some layers would be read as that of others.
-  const told = earlier.filter(({ empty_layer }) => !empty_layer).length;
-  const isTold = told === (base?.manifest.layers.length ?? 0);
+  const toldLayers = earlier.filter(({ empty_layer }) => !empty_layer).length;
+  const isTold = toldLayers === (base?.manifest.layers.length ?? 0);
   const steps = history.map((line) => ({ created, created_by: line, empty_layer: true }));
   const added = layers.map((_, at) => ({
     created,
@@ -41,6 +41,7 @@ export function configOf(
   return json({
     ...inherited,
     created,
+    ...(author && { author }),
     os,
     architecture,
     ...(variant && { variant }),
@@ -48,7 +49,7 @@ export function configOf(
     rootfs: {
       type: 'layers',
       diff_ids: [
-        ...(inherited?.rootfs.diff_ids ?? []),
+        ...(rootfs?.diff_ids ?? []),
         // A layer that is not compressed is its own diff.
         ...layers.map(({ digest }) => digest),
       ],
@@ -77,12 +78,24 @@ export function imageManifest(config: Uint8Array, layers: readonly Descriptor[])
       schemaVersion: 2,
       mediaType: mediaTypes.ociManifest,
       config: { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length },
-      layers,
+      layers: layers.map((layer) => ({ ...layer, mediaType: ociTypeOf(layer) })),
     }),
     'cluster image',
   );
   if (manifest.kind === 'image') return manifest;
   throw new OciError('MANIFEST_INVALID', 'an image became an index');
+}
+
+/** Layers of a base in docker's format are the same bytes under another name. */
+function ociTypeOf({ mediaType }: Descriptor): string {
+  switch (mediaType) {
+    case 'application/vnd.docker.image.rootfs.diff.tar.gzip':
+      return mediaTypes.ociLayerGzip;
+    case 'application/vnd.docker.image.rootfs.diff.tar':
+      return mediaTypes.ociLayer;
+    default:
+      return mediaType;
+  }
 }
 
 /** The index of an image for several platforms, in their order. */

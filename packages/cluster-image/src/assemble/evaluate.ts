@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
-import type { ImageConfig, OciError, Platform } from '@cluster-image/oci';
+import type { ImageConfig, Platform } from '@cluster-image/oci';
 import type { PlanEntry } from '@cluster-image/storage';
-import type { Stage } from '../kubefile/bases.ts';
-import { type Instruction, type Kubefile, kubefileError } from '../kubefile/kubefile.ts';
-import { expand, jsonWords, type Lookup, wordsOf } from '../kubefile/words.ts';
-import { type CopyState, copyFiles } from './copy-files.ts';
+import { argumentOf, type Stage } from '../kubefile/bases.ts';
+import { type Instruction, type Kubefile, kubefileError, scopeOf } from '../kubefile/kubefile.ts';
+import { expand, jsonWords, type Lookup, type Scope, wordsOf } from '../kubefile/words.ts';
+import { type CopyState, copyFiles, makeDirectory } from './copy-files.ts';
 import type { Source } from './source.ts';
 
 /** The part of an image config that says how to run it. */
@@ -14,6 +14,9 @@ export type RunConfig = NonNullable<ImageConfig['config']>;
 export interface Start {
   readonly config: RunConfig;
   readonly files: ReadonlyMap<string, PlanEntry>;
+  /** What the image below the files has at a path; absent where there is none. */
+  readonly below?: CopyState['below'];
+  readonly author?: string;
 }
 
 /** What a stage comes to. */
@@ -40,11 +43,35 @@ export interface EarlierStage {
 const runHint =
   'Do it before the build and COPY the result; or materialise registry/ (cluster-image sync CONTEXT registry:CONTEXT/registry) and build with docker or buildah.';
 
+/** What would need a container, or means nothing without one, and the way out. */
+const unsupported: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
+  ['RUN', ['RUN needs a container, and this build runs none', runHint]],
+  ['SHELL', ['SHELL is for RUN, and this build runs nothing', 'Remove it.']],
+  [
+    'HEALTHCHECK',
+    [
+      'HEALTHCHECK means nothing to a cluster image',
+      'Remove it; charts and manifests have probes.',
+    ],
+  ],
+  [
+    'ONBUILD',
+    ['ONBUILD means nothing to a cluster image', 'Write the instruction where it is to be done.'],
+  ],
+]);
+
+/** Throws UNSUPPORTED where a build file has an instruction that this build cannot follow, naming the line. */
+export function requireSupported(kubefile: Kubefile): void {
+  for (const { keyword, line } of kubefile.instructions) {
+    const [why, hint] = unsupported.get(keyword) ?? [];
+    if (why !== undefined) throw kubefileError(kubefile, line, 'UNSUPPORTED', why, hint);
+  }
+}
+
 /**
  * Goes through the instructions of a stage without running anything: what they copy becomes entries,
- * what they set becomes config. What would need a container throws UNSUPPORTED, what docker would
- * not understand either INPUT_INVALID, both naming the line.
- * https://docs.docker.com/reference/dockerfile/
+ * what they set becomes config. What docker would not understand throws INPUT_INVALID, what is left
+ * to docker UNSUPPORTED, both naming the line. https://docs.docker.com/reference/dockerfile/
  */
 export async function evaluate(
   stage: Stage,
@@ -61,136 +88,120 @@ export async function evaluate(
   const predefined = platformArguments(platform);
   const lookup: Lookup = (name) => environment.get(name) ?? declared.get(name);
   let hasCommand = false;
+  let { author } = start;
 
   for (const instruction of stage.instructions) {
-    const isCopy = instruction.keyword === 'COPY' || instruction.keyword === 'ADD';
-    if (isCopy) await copyFiles(instruction, copyState(instruction));
-    else {
-      history.push(`${instruction.keyword} ${instruction.text}`);
-      configure(instruction);
+    const { keyword, text } = instruction;
+    const scope = scopeOf(kubefile, instruction, lookup);
+    if (text === '') throw scope.fault(`${keyword} says nothing`);
+    if (keyword === 'COPY' || keyword === 'ADD') {
+      await copyFiles(instruction, copyState(instruction, scope));
+    } else {
+      history.push(`${keyword} ${text}`);
+      configure(instruction, scope);
     }
   }
   if (environment.size > 0) {
     config.Env = [...environment].map(([name, value]) => `${name}=${value}`);
   }
-  return { files, config, history };
+  const { below } = start;
+  return { files, config, history, ...(below && { below }), ...(author && { author }) };
 
-  function configure(instruction: Instruction): void {
+  function configure(instruction: Instruction, scope: Scope): void {
     const { keyword, text } = instruction;
     switch (keyword) {
       case 'ARG':
-        declare(instruction);
+        declare(instruction, scope);
         return;
       case 'ENV':
-        for (const [name, value] of pairsOf(instruction)) environment.set(name, value);
+        for (const [name, value] of pairsOf(instruction, scope)) environment.set(name, value);
         return;
       case 'LABEL':
-        config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(instruction)) };
+        config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(instruction, scope)) };
         return;
       case 'MAINTAINER':
-        config.Labels = { ...config.Labels, maintainer: text };
+        author = text;
         return;
       case 'CMD':
-        config.Cmd = [...commandOf(text)];
+        config.Cmd = commandOf(text);
         hasCommand = true;
         return;
       case 'ENTRYPOINT':
-        config.Entrypoint = [...commandOf(text)];
+        config.Entrypoint = commandOf(text);
         // A base's command was meant for the base's entrypoint.
         if (!hasCommand) config.Cmd = undefined;
         return;
       case 'WORKDIR':
-        config.WorkingDir = posix.resolve('/', config.WorkingDir ?? '/', expand(text, lookup));
+        config.WorkingDir = posix.resolve('/', config.WorkingDir ?? '/', expand(text, scope));
+        // An image below may well have it, with a mode of its own.
+        if (!start.below) makeDirectory(config.WorkingDir.slice(1), files);
         return;
       case 'USER':
-        config.User = expand(text, lookup);
+        config.User = expand(text, scope);
         return;
       case 'STOPSIGNAL':
-        config.StopSignal = expand(text, lookup);
+        config.StopSignal = expand(text, scope);
         return;
       case 'EXPOSE':
-        for (const port of wordsOf(text, lookup)) expose(instruction, port);
+        config.ExposedPorts = {
+          ...config.ExposedPorts,
+          ...Object.fromEntries(wordsOf(text, scope).flatMap((word) => portsOf(word, scope))),
+        };
         return;
       case 'VOLUME':
-        for (const path of wordsOf(text, lookup))
-          config.Volumes = { ...config.Volumes, [path]: {} };
+        for (const path of wordsOf(text, scope)) config.Volumes = { ...config.Volumes, [path]: {} };
         return;
-      case 'RUN':
-        throw failure(
-          instruction,
-          'UNSUPPORTED',
-          'RUN needs a container, and this build runs none',
-          runHint,
-        );
-      case 'SHELL':
-      case 'HEALTHCHECK':
-      case 'ONBUILD':
-        throw failure(instruction, 'UNSUPPORTED', `${keyword} means nothing to a cluster image`);
-      default:
-        throw failure(instruction, 'INPUT_INVALID', `${keyword} is not an instruction`);
+      default: {
+        const [why, hint] = unsupported.get(keyword) ?? [];
+        if (why === undefined) throw scope.fault(`${keyword} is not an instruction`);
+        throw scope.fault(why, hint, 'UNSUPPORTED');
+      }
     }
   }
 
-  function declare(instruction: Instruction): void {
-    for (const [name, value] of instruction.properties) {
-      const given =
-        buildArguments[name] ??
-        predefined.get(name) ??
-        (value === undefined ? stage.globals.get(name) : expand(value, lookup));
+  function declare({ properties }: Instruction, scope: Scope): void {
+    for (const [name, value] of properties) {
+      const fallback =
+        value === undefined
+          ? (stage.globals.get(name) ?? predefined.get(name))
+          : expand(value, scope);
+      const given = argumentOf(buildArguments, name) ?? fallback;
       if (given !== undefined) declared.set(name, given);
     }
   }
 
   /** The pairs of `ENV` and `LABEL`; all of them see the variables as they were before. */
-  function pairsOf(instruction: Instruction): readonly (readonly [string, string])[] {
-    const { properties } = instruction;
-    if (properties.length === 0) throw failure(instruction, 'INPUT_INVALID', 'not NAME=VALUE');
+  function pairsOf(
+    { properties }: Instruction,
+    scope: Scope,
+  ): readonly (readonly [string, string])[] {
     return properties.map(([name, value]) => {
-      if (value !== undefined) return [expand(name, lookup), expand(value, lookup)];
-      throw failure(instruction, 'INPUT_INVALID', `${name} has no value`);
+      if (value === undefined) throw scope.fault(`${name} has no value`, 'Write NAME=VALUE.');
+      const expanded = expand(name, scope);
+      if (expanded === '') throw scope.fault('there is a value without a name');
+      return [expanded, expand(value, scope)];
     });
   }
 
-  function expose(instruction: Instruction, port: string): void {
-    const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(port);
-    const first = Number(match?.[1]);
-    const last = Number(match?.[2] ?? first);
-    if (!match || last < first || last > 65535) {
-      throw failure(instruction, 'INPUT_INVALID', `${JSON.stringify(port)} is not a port`);
-    }
-    const protocol = (match[3] ?? 'tcp').toLowerCase();
-    for (let at = first; at <= last; at++) {
-      config.ExposedPorts = { ...config.ExposedPorts, [`${at}/${protocol}`]: {} };
-    }
-  }
-
-  function copyState(instruction: Instruction): CopyState {
-    const source = sourceOf(instruction);
+  function copyState(instruction: Instruction, scope: Scope): CopyState {
+    const source = sourceOf(instruction, scope);
     const workingDirectory = config.WorkingDir ?? '/';
-    return { kubefile, files, workingDirectory, lookup, source, keep: options.keep };
+    const { below } = start;
+    return { files, workingDirectory, scope, source, keep: options.keep, ...(below && { below }) };
   }
 
-  function sourceOf(instruction: Instruction): Source {
-    const wanted = instruction.flags.get('from');
-    if (wanted === undefined) return options.source;
+  function sourceOf({ flags }: Instruction, scope: Scope): Source {
+    const from = flags.get('from');
+    if (from === undefined) return options.source;
+    const wanted = expand(from, scope);
     const named = earlier.find(({ name }) => name === wanted.toLowerCase());
     const found = named ?? (/^\d+$/.test(wanted) ? earlier[Number(wanted)] : undefined);
     if (found) return found.evaluated.files;
-    throw failure(
-      instruction,
-      'UNSUPPORTED',
+    throw scope.fault(
       `COPY --from=${wanted} takes files out of another image`,
       'Only stages of this file can be copied from; put the files into the context.',
+      'UNSUPPORTED',
     );
-  }
-
-  function failure(
-    { line }: Instruction,
-    code: 'INPUT_INVALID' | 'UNSUPPORTED',
-    why: string,
-    hint?: string,
-  ): OciError {
-    return kubefileError(kubefile, line, code, why, hint);
   }
 }
 
@@ -199,9 +210,28 @@ function splitPair(entry: string): readonly [string, string] {
   return at < 0 ? [entry, ''] : [entry.slice(0, at), entry.slice(at + 1)];
 }
 
-/** `["a", "b"]` is run as it is, anything else by the shell. */
-function commandOf(text: string): readonly string[] {
-  return jsonWords(text) ?? ['/bin/sh', '-c', text];
+/** A variable may bring several ports at once. */
+function portsOf(
+  text: string,
+  { fault }: Scope,
+): readonly (readonly [string, Record<string, never>])[] {
+  return text.split(/\s+/).flatMap((port) => {
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(port);
+    const first = Number(match?.[1]);
+    const last = Number(match?.[2] ?? first);
+    if (!match || last < first || last > 65535) {
+      throw fault(`${JSON.stringify(port)} is not a port`);
+    }
+    const protocol = (match[3] ?? 'tcp').toLowerCase();
+    const range = Array.from({ length: last - first + 1 }, (_, at) => first + at);
+    return range.map((number) => [`${number}/${protocol}`, {}] as const);
+  });
+}
+
+/** `["a", "b"]` is run as it is, anything else by the shell; `[]` is no command. */
+function commandOf(text: string): string[] | undefined {
+  const words = jsonWords(text) ?? ['/bin/sh', '-c', text];
+  return words.length > 0 ? [...words] : undefined;
 }
 
 /** https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope */

@@ -18,7 +18,7 @@ export interface PackOptions {
   readonly baseLayers: number;
   /** Which files are blobs of images; the rest are manifests, links and files of the context. */
   readonly isBlob: (digest: Digest) => boolean;
-  /** Where the registry directory is in the image. */
+  /** Which of the rest belong to the registry directory. */
   readonly isInRegistry: (path: string) => boolean;
 }
 
@@ -40,10 +40,10 @@ export function pack(
   const links: PlanEntry[] = [];
   const context: PlanEntry[] = [];
   for (const entry of files.values()) {
-    if (!isInRegistry(entry.path)) context.push(entry);
-    else if (entry.type === 'file' && isBlob(entry.digest) && !blobs.has(entry.digest)) {
+    if (entry.type === 'file' && isBlob(entry.digest) && !blobs.has(entry.digest)) {
       blobs.set(entry.digest, entry);
-    } else links.push(entry);
+    } else if (isInRegistry(entry.path)) links.push(entry);
+    else context.push(entry);
   }
   const own = ownLayers([...blobs.values()], maxLayers - baseLayers - others);
   const shelved = shelve([...blobs.values()].filter((blob) => !own.includes(blob)));

@@ -1,6 +1,7 @@
+import { posix } from 'node:path';
 import type { Tree, TreeEntry } from '@cluster-image/oci';
 import type { PlanEntry } from '@cluster-image/storage';
-import { minimatch } from 'minimatch';
+import { Minimatch } from 'minimatch';
 
 /** Something that can be copied into an image: a file of the context, or bytes known by digest. */
 export type SourceEntry = TreeEntry | PlanEntry;
@@ -11,8 +12,9 @@ export type Source = ReadonlyMap<string, SourceEntry>;
 /** What docker means by a pattern: no braces, no extended globs, a leading dot is nothing special. */
 const syntax = { dot: true, nobrace: true, noext: true, nonegate: true, nocomment: true } as const;
 
-export function matchesPattern(path: string, pattern: string): boolean {
-  return minimatch(path, pattern, syntax);
+/** Whether a path fits a pattern of `COPY`, in which `**` is no more than `*`. */
+export function matchesCopyPattern(path: string, pattern: string): boolean {
+  return new Minimatch(pattern, { ...syntax, noglobstar: true }).match(path);
 }
 
 export function isPattern(text: string): boolean {
@@ -20,29 +22,41 @@ export function isPattern(text: string): boolean {
 }
 
 /**
- * The files of a context that `.dockerignore` lets through. A later line overrules an earlier one,
- * and what matches a directory matches everything below it.
+ * The files of a context that `.dockerignore` lets through, with the modes they have in an image. A
+ * later line overrules an earlier one, and what matches a directory matches everything below it.
  * https://docs.docker.com/build/concepts/context/#dockerignore-files
  *
+ * @param open opens the context without what is left out, which is then not even looked at
  * @param excluded paths that are no part of the context whatever the file says
  */
 export async function contextSource(
-  tree: Tree,
+  open: (skip: (path: string) => boolean) => Tree,
   ignoreText: string,
   excluded: readonly string[],
 ): Promise<Source> {
   const rules = parseIgnore(ignoreText);
-  const source = new Map<string, SourceEntry>();
   const isExcluded = (path: string): boolean =>
     excluded.some((root) => path === root || path.startsWith(`${root}/`));
+  const isOut = (path: string): boolean => isExcluded(path) || isIgnored(path, rules);
+  const tree = open((path) => isExcluded(path) || (isOut(path) && !mayHold(path, rules)));
+  const source = new Map<string, SourceEntry>();
   for await (const entry of tree.entries()) {
-    if (!isExcluded(entry.path) && !isIgnored(entry.path, rules)) source.set(entry.path, entry);
+    if (!isOut(entry.path)) source.set(entry.path, normalized(entry));
   }
   return withParents(source);
 }
 
+/** The same whatever machine and umask it comes from: only whether a file is a program counts. */
+function normalized(entry: TreeEntry): SourceEntry {
+  if (entry.type === 'directory') return directoryEntry(entry.path);
+  if (entry.type === 'symlink') return entry;
+  return { ...entry, mode: entry.mode & 0o100 ? 0o755 : 0o644 };
+}
+
 interface IgnoreRule {
-  readonly pattern: string;
+  readonly pattern: Minimatch;
+  /** The same, for directories above what it matches. */
+  readonly above: Minimatch;
   readonly isException: boolean;
 }
 
@@ -52,24 +66,32 @@ function parseIgnore(text: string): readonly IgnoreRule[] {
     .split(/\r?\n/)
     .filter((line) => !line.startsWith('#'))
     .map((line) => line.trim())
-    .filter((line) => line !== '' && line !== '!' && line !== '.')
     .map((line) => {
       const isException = line.startsWith('!');
-      const parts = (isException ? line.slice(1).trim() : line).split('/');
-      const pattern = parts.filter((part) => part !== '' && part !== '.').join('/');
-      return { pattern, isException };
-    });
+      const path = posix.normalize(isException ? line.slice(1).trim() : line);
+      return { isException, path: path.replace(/^\/|\/$/g, '') };
+    })
+    .filter(({ path }) => path !== '' && path !== '.')
+    .map(({ isException, path }) => ({
+      pattern: new Minimatch(path, syntax),
+      above: new Minimatch(path, { ...syntax, partial: true }),
+      isException,
+    }));
 }
 
 function isIgnored(path: string, rules: readonly IgnoreRule[]): boolean {
-  const parts = path.split('/');
-  const candidates = parts.map((_, at) => parts.slice(0, at + 1).join('/'));
+  const candidates = [...parentsOf(path), path];
   let ignored = false;
   for (const { pattern, isException } of rules) {
     if (ignored !== isException) continue;
-    if (candidates.some((candidate) => matchesPattern(candidate, pattern))) ignored = !isException;
+    if (candidates.some((candidate) => pattern.match(candidate))) ignored = !isException;
   }
   return ignored;
+}
+
+/** Whether an exception may let something through out of an ignored directory. */
+function mayHold(directory: string, rules: readonly IgnoreRule[]): boolean {
+  return rules.some(({ above, isException }) => isException && above.match(directory));
 }
 
 /** A file that is let through out of an ignored directory still needs the directory. */

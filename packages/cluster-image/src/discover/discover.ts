@@ -6,6 +6,8 @@ import {
   type Tree,
   type TreeEntry,
 } from '@cluster-image/oci';
+import PQueue from 'p-queue';
+import { type FileEntry, followed } from '../follow.ts';
 import { findBases } from '../kubefile/bases.ts';
 import { findInCharts, type RenderChart } from './charts.ts';
 import { type Discovery, type Findings, merge, nothing } from './discovery.ts';
@@ -23,6 +25,9 @@ export interface DiscoverOptions {
   readonly buildArguments?: Readonly<Record<string, string>>;
 }
 
+/** How many files are read at a time. */
+const filesAtOnce = 16;
+
 /**
  * Every image that a context refers to, and where. Reads files only. The places are those of sealos:
  * `charts/`, `manifests/`, `images/shim/`, `images/skopeo/tar.txt`, less what `.sealignore` lists.
@@ -34,20 +39,25 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
       findInDocuments(text, file, { template: /\.tmpl$/i.test(file) }),
     ),
     findBelow(tree, 'images/shim', /./, findInList),
-    tree.entry('images/skopeo/tar.txt').then((entry) => findIn(entry, findInArchiveList)),
+    findIn(tree, await tree.entry('images/skopeo/tar.txt'), findInArchiveList),
     findBases(tree, options.buildArguments ?? {}, options.file),
     ignoredTexts(tree),
   ]);
   const found = merge([charts, manifests, lists, archives]);
-  // What is listed as an archive is not filtered, as with sealos: it is there.
   const isIgnored = ignored.has.bind(ignored);
+  const isKnown = (text: string): boolean =>
+    found.images.some(({ reference }) => reference === text);
   return {
+    // What is listed as an archive is not filtered, as with sealos: it is there.
     images: found.images.filter(({ reference, archive }) => archive || !isIgnored(reference)),
     bases: merge([{ ...nothing, images: bases }]).images,
     suspects: found.suspects.filter(
-      ({ text }) => !isIgnored(text) && !found.images.some(({ reference }) => reference === text),
+      ({ text, origins }) =>
+        !isIgnored(text) && !isKnown(text) && !origins.every(({ file }) => isIgnored(file)),
     ),
-    unresolved: found.unresolved.filter(({ text }) => !isIgnored(text)),
+    unresolved: found.unresolved.filter(
+      ({ text, origin }) => !isIgnored(text) && !isIgnored(origin.file),
+    ),
   };
 }
 
@@ -59,29 +69,54 @@ async function findBelow(
   names: RegExp,
   find: Find,
 ): Promise<Findings> {
-  const found: Findings[] = [];
+  const queue = new PQueue({ concurrency: filesAtOnce });
+  const found: Promise<Findings>[] = [];
   for await (const entry of tree.entries(directory)) {
-    if (names.test(entry.path)) found.push(await findIn(entry, find));
+    if (names.test(entry.path)) found.push(queue.add(() => findIn(tree, entry, find)));
   }
-  return merge(found);
+  return merge(await Promise.all(found));
 }
 
-async function findIn(entry: TreeEntry | undefined, find: Find): Promise<Findings> {
-  return entry?.type === 'file' ? find(await textOf(entry), entry.path) : nothing;
+async function findIn(tree: Tree, entry: TreeEntry | undefined, find: Find): Promise<Findings> {
+  if (!entry || entry.type === 'directory') return nothing;
+  const { path } = entry;
+  const file = entry.type === 'file' ? entry : await followed(tree, path);
+  if (!file) return unreadable(path, 'a link to no file of the context');
+  const text = await textOf(file);
+  return text === undefined ? unreadable(path, 'neither UTF-8 nor UTF-16') : find(text, path);
 }
 
-async function textOf({ path, content }: TreeEntry & { type: 'file' }): Promise<string> {
+function unreadable(file: string, reason: string): Findings {
+  return { ...nothing, unresolved: [{ text: '', reason, origin: { file } }] };
+}
+
+/** The text of a file; undefined where it is none. */
+async function textOf({ path, content }: FileEntry): Promise<string | undefined> {
   if (content.size > fileLimit) {
     throw new OciError('INPUT_INVALID', `${path} has over ${fileLimit} bytes`);
   }
-  return new TextDecoder().decode(await readAll(content, fileLimit));
+  return decoded(await readAll(content, fileLimit));
 }
 
-/** What `.sealignore` lists: references in any spelling, and texts that are no references, as they are. */
+function decoded(bytes: Uint8Array): string | undefined {
+  const [first, second] = bytes;
+  const isWide = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  const encoding = !isWide ? 'utf-8' : first === 0xff ? 'utf-16le' : 'utf-16be';
+  try {
+    const text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    return text.includes('\0') ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * What `.sealignore` lists: references in any spelling; and texts that are no references, and files
+ * of which nothing has to be resolved, as they are.
+ */
 async function ignoredTexts(tree: Tree): Promise<ReadonlySet<string>> {
-  const entry = await tree.entry('.sealignore');
-  if (entry?.type !== 'file') return new Set();
-  const lines = linesOf(await textOf(entry));
+  const entry = await followed(tree, '.sealignore');
+  const lines = linesOf((entry && (await textOf(entry))) ?? '');
   return new Set(lines.flatMap(({ text }) => [text, normalized(text)]));
 }
 

@@ -1,3 +1,5 @@
+import { compareBytes } from '@cluster-image/oci';
+
 /** Where a reference was seen. */
 export interface Origin {
   /** Relative to the context, with `/`. */
@@ -51,35 +53,57 @@ export interface Findings {
 
 export const nothing: Findings = { images: [], suspects: [], unresolved: [] };
 
-/** Puts findings together: one entry a reference, its origins in the order they were found. */
+/**
+ * Puts findings together: one entry a reference, its origins in the order they were found. What an
+ * archive brings is that archive's, whoever else refers to it.
+ */
 export function merge(all: readonly Findings[]): Findings {
+  const images = united(
+    all.flatMap(({ images }) => images),
+    ({ reference }) => reference,
+  );
   return {
-    images: united(
-      all.flatMap(({ images }) => images),
-      ({ reference, archive }) => JSON.stringify([reference, archive]),
-    ),
+    images: images.map((group) => joined(supplied(group), group)),
     suspects: united(
       all.flatMap(({ suspects }) => suspects),
       ({ text, reason }) => JSON.stringify([text, reason]),
-    ),
-    unresolved: all.flatMap(({ unresolved }) => unresolved),
+    ).map((group) => joined(group[0], group)),
+    unresolved: [...all.flatMap(({ unresolved }) => unresolved), ...images.flatMap(contested)],
   };
 }
 
-function united<T extends { readonly origins: readonly Origin[] }>(
-  all: readonly T[],
-  keyOf: (entry: T) => string,
-): readonly T[] {
-  const byKey = new Map<string, T>();
-  for (const entry of all) {
-    const key = keyOf(entry);
-    const known = byKey.get(key);
-    byKey.set(key, known ? { ...known, origins: distinct(known.origins, entry.origins) } : entry);
-  }
-  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
+/** Those that have the same key, sorted by it. */
+function united<T>(all: readonly T[], keyOf: (entry: T) => string): readonly Group<T>[] {
+  const groups = Map.groupBy(all, keyOf);
+  return [...groups]
+    .sort(([a], [b]) => compareBytes(a, b))
+    .flatMap(([, [first, ...others]]): Group<T>[] => (first ? [[first, ...others]] : []));
 }
 
-function distinct(known: readonly Origin[], more: readonly Origin[]): readonly Origin[] {
-  const keys = new Set(known.map((origin) => JSON.stringify(origin)));
-  return [...known, ...more.filter((origin) => !keys.has(JSON.stringify(origin)))];
+type Group<T> = readonly [T, ...(readonly T[])];
+
+function supplied(group: Group<Found>): Found {
+  const { repository, ...archived } = group.find(({ archive }) => archive) ?? group[0];
+  // Whoever refers to it otherwise asks for it by the reference's own repository.
+  const isVerbatim = repository !== undefined && group.every(({ archive }) => archive);
+  return isVerbatim ? { ...archived, repository } : archived;
+}
+
+/** One name for the images of two archives. */
+function contested(group: Group<Found>): readonly Unresolved[] {
+  const { archive: first } = supplied(group);
+  return group.flatMap(({ reference, archive, origins: [origin] }) =>
+    archive === undefined || archive === first || !origin
+      ? []
+      : [{ text: reference, reason: `in ${archive} and in ${first}`, origin }],
+  );
+}
+
+function joined<T extends { readonly origins: readonly Origin[] }>(one: T, group: readonly T[]): T {
+  if (group.length === 1) return one;
+  const origins = new Map<string, Origin>();
+  for (const entry of group) {
+    for (const origin of entry.origins) origins.set(JSON.stringify(origin), origin);
+  }
+  return { ...one, origins: [...origins.values()] };
 }

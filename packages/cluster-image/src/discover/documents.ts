@@ -1,25 +1,28 @@
 import { formatReference, OciError, parseReference } from '@cluster-image/oci';
 import {
+  type Alias,
+  Composer,
   type Document,
   isAlias,
   isMap,
-  isPair,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   type Pair,
-  parseAllDocuments,
-  type Scalar,
+  Parser,
+  Scalar,
+  visit,
   type YAMLMap,
 } from 'yaml';
 import type { Findings, Found, Origin, Suspect, Unresolved } from './discovery.ts';
 import { imageLike, isTemplate } from './image-text.ts';
-import { type HiddenTemplates, hideTemplates } from './templates.ts';
+import { hideTemplates } from './templates.ts';
 
-/** The most that one file may hold, in bytes, and how deep it may be nested. */
-const sizeLimit = 16 * 1024 * 1024;
+/** How deep a file may be nested, and of how many words, signs and breaks it may consist. */
 const depthLimit = 100;
+const partLimit = 2_000_000;
 
 export interface DocumentsOptions {
   /** The file has `{{ }}` in it that is rendered later, on the cluster. */
@@ -30,8 +33,9 @@ export interface DocumentsOptions {
 
 /**
  * The images that YAML or JSON documents refer to: every mapping entry `image`, whose value is a
- * reference or a mapping with `repository` and `tag` as charts have it. Other texts that look like
- * images are suspects. Documents that cannot be read are unresolved; the others still count.
+ * reference or a mapping with `repository` and `tag` as charts have it, and every image volume. Other
+ * texts that look like images are suspects. Documents that cannot be read are unresolved; the others
+ * still count.
  */
 export function findInDocuments(
   text: string,
@@ -41,139 +45,229 @@ export function findInDocuments(
   const images: Found[] = [];
   const suspects: Suspect[] = [];
   const unresolved: Unresolved[] = [];
-  const failed = (why: string, line?: number): Findings => {
-    const origin = line === undefined ? { file } : { file, line };
-    return { images: [], suspects: [], unresolved: [{ text: '', reason: why, origin }] };
-  };
-  if (Buffer.byteLength(text) > sizeLimit) return failed(`larger than ${sizeLimit} bytes`);
+  const unreadable = (reason: string, origin: Origin = { file }): void =>
+    void unresolved.push({ text: '', reason, origin });
   const hidden = options.template ? hideTemplates(text) : undefined;
-  const lines = new LineCounter();
-  let isTooDeep = false;
-  let documents: readonly Document[];
-  try {
-    documents = parseAllDocuments(hidden?.text ?? text, {
-      lineCounter: lines,
-      uniqueKeys: false,
-      logLevel: 'silent',
-    });
-  } catch (error) {
-    return failed(error instanceof RangeError ? 'nested too deep' : 'not YAML');
-  }
-  for (const document of documents) {
-    const [error] = document.errors;
-    if (error) {
-      const line = error.linePos?.[0].line ?? 1;
-      const origin = options.origin?.(line, document) ?? { file, line };
-      unresolved.push({ text: '', reason: `not YAML: ${firstLine(error.message)}`, origin });
-      continue;
+  const restore = hidden?.restore ?? ((part: string): string => part);
+  let parts = partLimit;
+  for (const part of splitDocuments(hidden?.text ?? text)) {
+    if (!mayMention.test(part.text)) continue;
+    const lines = new LineCounter();
+    try {
+      for (const document of parsed(part.text, lines, () => --parts)) {
+        const originAt = (offset: number, further = 0): Origin => {
+          const line = part.line + lines.linePos(offset).line - 1 + further;
+          return options.origin?.(line, document) ?? { file, line };
+        };
+        const [error] = document.errors;
+        if (error) unreadable(`not YAML: ${error.message}`, originAt(error.pos[0]));
+        else read(document, originAt);
+      }
+    } catch (error) {
+      if (!(error instanceof OciError)) throw error;
+      unreadable(error.message, { file, line: part.line + lines.lineStarts.length - 1 });
+      if (parts <= 0) break;
     }
-    walk(document, document.contents, [], 0, new Set());
   }
   return { images, suspects, unresolved };
 
-  function originOf(document: Document, node: Node): Origin {
-    const { line } = lines.linePos(node.range?.[0] ?? 0);
-    return options.origin?.(line, document) ?? { file, line };
-  }
+  function read(document: Document, originAt: (offset: number, further?: number) => Origin): void {
+    const follow = aliases(document);
+    // What is reached by an alias is read once however often that occurs, so that aliases of
+    // aliases do not multiply.
+    const seen = new Set<unknown>();
+    const written = (node: unknown): string => restore(sourceOf(follow(node)));
+    walk(document.contents, []);
 
-  function walk(
-    document: Document,
-    node: unknown,
-    path: readonly string[],
-    depth: number,
-    seen: Set<unknown>,
-  ): void {
-    if (depth > depthLimit) {
-      if (!isTooDeep) unresolved.push({ text: '', reason: 'nested too deep', origin: { file } });
-      isTooDeep = true;
-      return;
+    function walk(node: unknown, path: readonly string[]): void {
+      const target = follow(node);
+      if (isAlias(node)) {
+        if (!target) unreadable(`not YAML: no anchor ${node.source}`, originOf(node));
+        if (seen.has(target)) return;
+        seen.add(target);
+      }
+      if (isMap(target)) {
+        const named = written(target.get('name', true));
+        for (const item of target.items) walkPair(item, path, named);
+      } else if (isSeq(target)) {
+        for (const item of target.items) walk(item, path);
+      } else if (isScalar(target)) {
+        suspect(target, path);
+      }
     }
-    // An alias is read once however often it occurs, so that aliases of aliases do not multiply.
-    const target = isAlias(node) ? node.resolve(document) : node;
-    if (!target || (isAlias(node) && seen.has(target))) return;
-    if (isAlias(node)) seen.add(target);
-    if (isMap(target)) {
-      for (const item of target.items)
-        if (isPair(item)) walkPair(document, item, path, depth, seen);
-    } else if (isSeq(target)) {
-      for (const item of target.items) walk(document, item, path, depth + 1, seen);
-    } else if (isScalar(target)) {
-      suspect(document, target, path);
-    }
-  }
 
-  function walkPair(
-    document: Document,
-    { key, value }: Pair,
-    path: readonly string[],
-    depth: number,
-    seen: Set<unknown>,
-  ): void {
-    const name = isScalar(key) ? String(key.value) : '';
-    const target = isAlias(value) ? value.resolve(document) : value;
-    if (name === 'image' && isScalar(target)) {
-      image(document, target, visible(target, hidden), isPodSpec(path));
-      return;
+    /** @param named what the mapping that the entry is in has as its `name` */
+    function walkPair({ key, value }: Pair, path: readonly string[], named: string): void {
+      const name = isScalar(key) ? String(key.value) : '';
+      // A merge key adds the entries of another mapping to this one.
+      if (name === '<<') {
+        walk(value, path);
+        return;
+      }
+      const target = follow(value);
+      if (name === 'image' && isScalar(target)) {
+        scalarImage(target, path);
+        return;
+      }
+      const mapping = name === 'image' && isMap(target) ? target : undefined;
+      const composed = mapping && compose(mapping, path);
+      if (mapping && composed) image(mapping, composed.text, composed.isWhole, path);
+      else walk(value, [...path, name === 'value' && named !== '' ? named : name]);
     }
-    const composed = name === 'image' && isMap(target) ? compose(target, hidden) : undefined;
-    if (composed !== undefined && isMap(target)) {
-      image(document, target, composed, isPodSpec(path));
-      return;
-    }
-    walk(document, value, [...path, name], depth + 1, seen);
-  }
 
-  function image(document: Document, node: Node, found: string, isCertain: boolean): void {
-    const text = found.trim();
-    if (text === '') return;
-    const origin = originOf(document, node);
-    if (isTemplate(text)) {
-      unresolved.push({ text, reason: 'a template that is not filled in', origin });
-      return;
+    function scalarImage(node: Scalar, path: readonly string[]): void {
+      const text = written(node).trim();
+      if (text === '' && isContainer(path)) {
+        suspects.push({ text, reason: 'a container without image', origins: [originOf(node)] });
+      }
+      if (text !== '' && typeof node.value !== 'boolean') image(node, text, true, path);
     }
-    try {
-      const reference = formatReference(parseReference(text));
-      images.push({ reference, origins: [origin] });
-    } catch (error) {
-      if (!(error instanceof OciError)) throw error;
-      if (isCertain) unresolved.push({ text, reason: error.message, origin });
-      else suspects.push({ text, reason: 'not an image reference', origins: [origin] });
-    }
-  }
 
-  function suspect(document: Document, node: Scalar, path: readonly string[]): void {
-    if (typeof node.value !== 'string') return;
-    const text = visible(node, hidden);
-    const key = path.at(-1) ?? '';
-    for (const { reference, reason } of imageLike(text, key)) {
-      suspects.push({ text: reference, reason, origins: [originOf(document, node)] });
+    /** `{ registry, repository, tag, digest }`, as charts write images, and `{ reference }`, as volumes do. */
+    function compose(
+      map: YAMLMap,
+      path: readonly string[],
+    ): { text: string; isWhole: boolean } | undefined {
+      const field = (name: string): string => written(entryOf(map, name, follow)).trim();
+      const reference = field('reference');
+      if (path.at(-1) === 'volumes' && reference !== '') return { text: reference, isWhole: true };
+      const [registry, tag, digest] = [field('registry'), field('tag'), field('digest')];
+      const isWhole = tag !== '' || digest !== '';
+      const repository = field('repository') || (isWhole ? field('name') : '');
+      if (repository === '') return undefined;
+      const name = registry === '' ? repository : `${registry}/${repository}`;
+      return { text: `${name}${tag && `:${tag}`}${digest && `@${digest}`}`, isWhole };
+    }
+
+    function image(node: Node, text: string, isWhole: boolean, path: readonly string[]): void {
+      const origin = originOf(node);
+      if (isTemplate(text)) {
+        unresolved.push({ text, reason: 'a template that is not filled in', origin });
+        return;
+      }
+      try {
+        const reference = formatReference(parseReference(text));
+        // A chart would fill in a tag of its own, and not latest.
+        if (isWhole) images.push({ reference, origins: [origin] });
+        else suspects.push({ text, reason: 'neither tag nor digest', origins: [origin] });
+      } catch (error) {
+        if (!(error instanceof OciError)) throw error;
+        if (isContainer(path)) unresolved.push({ text, reason: error.message, origin });
+        else suspects.push({ text, reason: 'not an image reference', origins: [origin] });
+      }
+    }
+
+    function suspect(node: Scalar, path: readonly string[]): void {
+      const key = path.at(-1) ?? '';
+      const isProse = key === 'description' && path.includes('openAPIV3Schema');
+      if (typeof node.value !== 'string' || isProse) return;
+      // The lines of a literal text are lines of the file, the first below its indicator.
+      const isLiteral = node.type === Scalar.BLOCK_LITERAL;
+      for (const { text, reason, line } of imageLike(written(node), key)) {
+        suspects.push({ text, reason, origins: [originOf(node, isLiteral ? line + 1 : 0)] });
+      }
+    }
+
+    function originOf(node: Node, further = 0): Origin {
+      return originAt(node.range?.[0] ?? 0, further);
     }
   }
 }
 
-function isPodSpec(path: readonly string[]): boolean {
-  return ['containers', 'initContainers', 'ephemeralContainers'].includes(path.at(-1) ?? '');
+/** Without any of these a document names no image, nor anything that looks like one. */
+const mayMention = /image|\/[\w.-]*[:@]|\\[xuU]/i;
+
+interface TextPart {
+  readonly text: string;
+  /** Where it begins, counted from 1. */
+  readonly line: number;
+}
+
+/**
+ * Cuts a text into its documents, so that what is wrong with one concerns no other. At the beginning
+ * of a line `---` always begins a document; directives and comments before it are part of it.
+ */
+function* splitDocuments(text: string): Iterable<TextPart> {
+  let start = 0;
+  let line = 1;
+  for (const { index } of text.matchAll(/^---(?=\s)/gm)) {
+    const part = text.slice(start, index);
+    if (/^(?:\s*(?:[#%].*)?\n)*$/.test(part)) continue;
+    yield { text: part, line };
+    line += part.split('\n').length - 1;
+    start = index;
+  }
+  yield { text: text.slice(start), line };
+}
+
+/**
+ * Reads YAML. Every part of a text costs the parser about the same, so that counting them bounds the
+ * time; left alone it would also go as deep as the stack does.
+ *
+ * Throws INPUT_INVALID where a text goes too far.
+ *
+ * @param left counts a part, and tells how many may follow
+ */
+function* parsed(text: string, lines: LineCounter, left: () => number): Iterable<Document> {
+  const parser = new Parser(lines.addNewLine);
+  const composer = new Composer({ uniqueKeys: false, logLevel: 'silent' });
+  lines.addNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) yield* composer.next(token);
+    // The document and the scalar at its end are on the stack as well.
+    if (parser.stack.length > depthLimit + 2) {
+      throw new OciError('INPUT_INVALID', `nested deeper than ${depthLimit}`);
+    }
+    if (left() < 0) throw new OciError('INPUT_INVALID', `over ${partLimit} words and signs`);
+  }
+  for (const token of parser.end()) yield* composer.next(token);
+  yield* composer.end();
+}
+
+/**
+ * Finds what an alias stands for: the last node before it that has its anchor. The library would
+ * search the document anew for each of them.
+ */
+function aliases(document: Document): (node: unknown) => unknown {
+  let known: ReadonlyMap<Alias, Node | undefined> | undefined;
+  return (node) => {
+    if (!isAlias(node)) return node;
+    known ??= targetsOf(document);
+    return known.get(node);
+  };
+}
+
+function targetsOf(document: Document): ReadonlyMap<Alias, Node | undefined> {
+  const anchored = new Map<string, Node>();
+  const targets = new Map<Alias, Node | undefined>();
+  visit(document, {
+    Value(_, node) {
+      if (node.anchor) anchored.set(node.anchor, node);
+    },
+    Alias(_, node) {
+      targets.set(node, anchored.get(node.source));
+    },
+  });
+  return targets;
+}
+
+/** An entry of a mapping, its own or that of one that is merged into it. */
+function entryOf(map: YAMLMap, name: string, follow: (node: unknown) => unknown): unknown {
+  const own = map.get(name, true);
+  if (own !== undefined) return own;
+  const merged = follow(map.get('<<', true));
+  const sources = isSeq(merged) ? merged.items.map(follow) : [merged];
+  return sources.map((source) => isMap(source) && source.get(name, true)).find(Boolean);
+}
+
+function isContainer(path: readonly string[]): boolean {
+  return ['containers', 'initContainers', 'ephemeralContainers', 'volumes'].includes(
+    path.at(-1) ?? '',
+  );
 }
 
 /** A scalar as it is written: a tag like 1.10 is not a number. */
-function visible(node: Scalar, hidden: HiddenTemplates | undefined): string {
-  const text = typeof node.value === 'string' ? node.value : (node.source ?? '');
-  return node.value === null ? '' : (hidden?.restore(text) ?? text);
-}
-
-/** `{ registry, repository, tag, digest }`, as charts write images; undefined for any other mapping. */
-function compose(map: YAMLMap, hidden: HiddenTemplates | undefined): string | undefined {
-  const field = (name: string): string => {
-    const value = map.get(name, true);
-    return isScalar(value) ? visible(value, hidden) : '';
-  };
-  const repository = field('repository') || field('name');
-  const [registry, tag, digest] = [field('registry'), field('tag'), field('digest')];
-  if (repository === '' || (field('repository') === '' && tag === '')) return undefined;
-  const name = registry === '' ? repository : `${registry}/${repository}`;
-  return `${name}${tag && `:${tag}`}${digest && `@${digest}`}`;
-}
-
-function firstLine(text: string): string {
-  return text.split('\n')[0] ?? '';
+function sourceOf(node: unknown): string {
+  if (!isScalar(node) || node.value === null) return '';
+  return typeof node.value === 'string' ? node.value : (node.source ?? '');
 }

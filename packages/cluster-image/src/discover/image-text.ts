@@ -5,46 +5,86 @@ export function isTemplate(text: string): boolean {
   return /\{\{|\$\{|\$\(|###|<[A-Za-z_]+>/.test(text);
 }
 
-/** Texts longer than this are read line by line only up to here, in characters. */
+/** A text that looks like an image, and where in a longer one it is. */
+export interface ImageLike {
+  /** The reference, or as it is written where it is none yet. */
+  readonly text: string;
+  readonly reason: string;
+  /** Counted from 0. */
+  readonly line: number;
+}
+
+/** Longer texts are read up to here, in characters. */
 const textLimit = 1024 * 1024;
 
-const embedded = /^\s*-?\s*"?image"?\s*:\s*"?([^\s"',#]+)/;
-const word = /^(?:--?[\w.-]+=)?([a-z0-9][\w.:/@-]*)$/i;
+/** The longest reference there is, in characters. */
+const referenceLimit = 500;
+
+/** A line of a manifest inside a text, and the same in JSON. */
+const yamlEntry = /^\s*(?:-\s+)?["']?image["']?\s*:\s*(["']?)([^\s"'#]+|\{\{.*\}\})\1\s*(?:#.*)?$/;
+const jsonEntry = /"image"\s*:\s*"([^"\\]+)"/g;
+
+/** What can stand between references in a text. */
+const separators = /[\s"'`,;()[\]{}<>|]+/;
 
 /**
  * What looks like an image in a text where no image is proven to be meant: arguments, environment
- * variables, files inside ConfigMaps.
+ * variables, annotations, files inside ConfigMaps.
  *
- * @param key the name of the mapping entry that holds the text
+ * @param key the name of the mapping entry or environment variable that holds the text
  */
-export function imageLike(
-  text: string,
-  key: string,
-): readonly { readonly reference: string; readonly reason: string }[] {
-  const found: { reference: string; reason: string }[] = [];
-  const isText = text.includes('\n');
-  for (const line of text.slice(0, textLimit).split('\n')) {
-    const inner = isText ? embedded.exec(line)?.[1] : undefined;
-    const candidate = inner ?? word.exec(line.trim())?.[1];
-    if (candidate === undefined || candidate.length > 300) continue;
-    const reference = plausible(candidate, inner !== undefined || /image/i.test(key));
-    if (reference === undefined) continue;
-    const reason = inner !== undefined ? 'in a text' : `in ${key || 'a list'}`;
-    found.push({ reference, reason });
-  }
-  return found;
+export function imageLike(text: string, key: string): readonly ImageLike[] {
+  // Whatever is said of an image has one of these in it.
+  if (!/[:@]/.test(text)) return [];
+  return text
+    .slice(0, textLimit)
+    .split('\n')
+    .flatMap((line, at) => inLine(line, key).map((found) => ({ ...found, line: at })));
 }
 
-/** A reference that says where it is from and which one it is; less than that is most often something else. */
-function plausible(text: string, isExpected: boolean): string | undefined {
-  if (!/[:@]/.test(text) || text.includes('//') || isTemplate(text)) return undefined;
+function inLine(line: string, key: string): readonly Omit<ImageLike, 'line'>[] {
+  const entries = [
+    ...[yamlEntry.exec(line)?.[2]].filter((entry) => entry !== undefined),
+    ...[...line.matchAll(jsonEntry)].map(([, entry = '']) => entry),
+  ].flatMap((entry) => embedded(entry));
+  if (entries.length > 0) return entries.map((text) => ({ text, reason: 'in a text' }));
+  const reason = `in ${key || 'a list'}`;
+  return line.split(separators).flatMap((token) => {
+    const text = plausible(token, key);
+    return text === undefined ? [] : [{ text, reason }];
+  });
+}
+
+/** What `image:` names inside a text, where hardly anything else is meant. */
+function embedded(entry: string): readonly string[] {
+  if (isTemplate(entry)) return [entry];
+  const reference = referenceOf(entry);
+  return reference === undefined || /^(?:true|false|null|~)$/.test(entry) ? [] : [reference];
+}
+
+/**
+ * A word that says which image and from where; less than that is most often something else, unless
+ * its key or flag speaks of an image.
+ */
+function plausible(token: string, key: string): string | undefined {
+  if (token.length > referenceLimit || !/[:@]/.test(token)) return undefined;
+  const [, flag, value] = /^(?:--?)?([\w.-]+)=(.*)$/.exec(token) ?? ['', key, token];
+  const word = value?.replace(/^docker:\/\//, '').replace(/[.:]$/, '') ?? '';
+  const isVersioned = /:\w[\w.-]*$|@sha\d+:[0-9a-f]+$/.test(word);
+  if (!isVersioned || word.includes('//') || isTemplate(word) || isTaint(word)) return undefined;
+  const hasHost = /^(?:localhost|[^/]*[.:][^/]*)\//.test(word);
+  const isExpected = /image/i.test(flag ?? '');
+  return hasHost || isExpected ? referenceOf(word) : undefined;
+}
+
+/** `node.example/key:NoExecute` is nothing to pull. */
+function isTaint(word: string): boolean {
+  return /:(?:NoSchedule|PreferNoSchedule|NoExecute)$/.test(word);
+}
+
+function referenceOf(text: string): string | undefined {
   try {
-    const reference = parseReference(text);
-    const isVersioned = reference.digest !== undefined || /:[\w][\w.-]*$/.test(text);
-    const hasHost = reference.host !== 'docker.io' || text.startsWith('docker.io/');
-    const hasPath = text.includes('/');
-    if (!isVersioned || !hasPath || !(hasHost || isExpected)) return undefined;
-    return formatReference(reference);
+    return formatReference(parseReference(text));
   } catch {
     return undefined;
   }

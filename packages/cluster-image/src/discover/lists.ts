@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { formatReference, OciError, parseReference } from '@cluster-image/oci';
+import { formatReference, isRepository, OciError, parseReference } from '@cluster-image/oci';
 import type { Findings, Found, Unresolved } from './discovery.ts';
 
 /** Lines of a list without its comments and empty lines, with their numbers. */
@@ -19,19 +19,26 @@ export function findInList(text: string, file: string): Findings {
   for (const { text: entry, line } of linesOf(text)) {
     const origin = { file, line };
     try {
+      refuseTransport(entry);
       images.push({ reference: formatReference(parseReference(entry)), origins: [origin] });
     } catch (error) {
       if (!(error instanceof OciError)) throw error;
-      unresolved.push({ text: entry, reason: reasonOf(entry, error), origin });
+      unresolved.push({ text: entry, reason: error.message, origin });
     }
   }
   return { images, suspects: [], unresolved };
 }
 
-function reasonOf(entry: string, error: OciError): string {
-  const transport = /^(docker-daemon|containers-storage):/.exec(entry)?.[1];
-  if (!transport) return error.message;
-  return `images of ${transport} cannot be pinned; push them to a registry or save them as an archive`;
+/** What begins with a transport could as well be read as a name and a tag. */
+function refuseTransport(entry: string): void {
+  const transport = /^(docker-daemon|containers-storage|docker-archive|oci-archive|oci|dir):/.exec(
+    entry,
+  )?.[1];
+  if (!transport) return;
+  const way = transport.endsWith('-archive')
+    ? 'archives are listed in images/skopeo/tar.txt'
+    : `images of ${transport} cannot be pinned; push them to a registry or save them as an archive`;
+  throw new OciError('INPUT_INVALID', way);
 }
 
 /**
@@ -57,6 +64,9 @@ export function findInArchiveList(text: string, file: string): Findings {
       }
       const reference = parseReference(name);
       const repository = name.replace(/:[^:/]*$/, '');
+      if (!isRepository(repository)) {
+        throw new OciError('INPUT_INVALID', `${name} is not REPOSITORY[:TAG], without a host`);
+      }
       images.push({
         reference: formatReference(reference),
         archive: `${transport}:${located}`,

@@ -5,18 +5,31 @@ export interface HiddenTemplates {
   restore(part: string): string;
 }
 
+const action = /\{\{[\s\S]*?\}\}/g;
+const onlyActions = /^\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+$/;
+/** `{{ if … }}` and its like, with nothing but an end of its own after the rest of the line. */
+const wrapped =
+  /^(\s*)\{\{-?\s*(?:if|with|range)\b[^}]*\}\}((?:(?!\{\{).)*)\{\{-?\s*end\s*-?\}\}\s*$/;
+
 /**
  * Makes a file that a template engine will fill in readable as YAML: a line of nothing but template
  * actions becomes empty, any other action becomes a word that stands for it. Lines keep their numbers.
  */
 export function hideTemplates(text: string): HiddenTemplates {
   const hidden: string[] = [];
-  const lines = text.split('\n').map((line) => {
-    if (/^\s*(?:\{\{[^}]*\}\}\s*)+$/.test(line)) return '';
-    return line.replace(/\{\{.*?\}\}/g, (action) => {
-      hidden.push(action);
-      return `xTEMPLATE${hidden.length - 1}x`;
-    });
+  const hide = (found: string): string => {
+    hidden.push(found);
+    return `xTEMPLATE${hidden.length - 1}x`;
+  };
+  const flat = text.replace(action, (found, at: number) => {
+    const breaks = found.split('\n').length - 1;
+    if (breaks === 0) return found;
+    const isAlone = text.slice(text.lastIndexOf('\n', at - 1) + 1, at).trim() === '';
+    return `${isAlone ? '' : hide(found)}${'\n'.repeat(breaks)}`;
+  });
+  const lines = flat.split('\n').map((line) => {
+    if (onlyActions.test(line)) return '';
+    return line.replace(wrapped, '$1$2').replace(action, hide);
   });
   return {
     text: lines.join('\n'),

@@ -1,7 +1,14 @@
 import { formatReference, OciError, parseReference, type Tree } from '@cluster-image/oci';
 import type { Found } from '../discover/discovery.ts';
-import { findKubefile, type Instruction, type Kubefile, kubefileError } from './kubefile.ts';
-import { expand, type Lookup } from './words.ts';
+import {
+  findKubefile,
+  type Instruction,
+  type Kubefile,
+  kubefileError,
+  readKubefile,
+  scopeOf,
+} from './kubefile.ts';
+import { expand, type Scope } from './words.ts';
 
 /** What an image is built upon: nothing, another image, or an earlier stage of the same file. */
 export type Base =
@@ -24,71 +31,71 @@ export function stagesOf(
   buildArguments: Readonly<Record<string, string>>,
 ): readonly Stage[] {
   const globals = new Map<string, string>();
-  const lookup: Lookup = (name) => globals.get(name);
-  const stages: { -readonly [K in keyof Stage]: Stage[K] }[] = [];
+  const stages: (Stage & { readonly instructions: Instruction[] })[] = [];
   for (const instruction of kubefile.instructions) {
     const current = stages.at(-1);
+    const scope = scopeOf(kubefile, instruction, (name) => globals.get(name));
     if (instruction.keyword === 'FROM') {
-      const [image = '', as, name, ...rest] = expand(instruction.text, lookup).split(/\s+/);
-      if (image === '' || (as !== undefined && as.toUpperCase() !== 'AS') || rest.length > 0) {
-        throw kubefileError(
-          kubefile,
-          instruction.line,
-          'INPUT_INVALID',
-          'not FROM image [AS name]',
-        );
-      }
-      const base = baseOf(kubefile, instruction, image, stages);
-      stages.push({
-        base,
-        name: name?.toLowerCase(),
-        from: instruction,
-        instructions: [],
-        globals,
-      });
+      stages.push({ ...stageOf(instruction, globals, stages, scope), instructions: [] });
     } else if (current) {
-      current.instructions = [...current.instructions, instruction];
+      current.instructions.push(instruction);
     } else if (instruction.keyword === 'ARG') {
       for (const [name, value] of instruction.properties) {
-        const given =
-          buildArguments[name] ?? (value === undefined ? undefined : expand(value, lookup));
+        const fallback = value === undefined ? undefined : expand(value, scope);
+        const given = argumentOf(buildArguments, name) ?? fallback;
         if (given !== undefined) globals.set(name, given);
       }
     } else {
-      throw kubefileError(
-        kubefile,
-        instruction.line,
-        'INPUT_INVALID',
-        `${instruction.keyword} comes before the first FROM`,
-      );
+      throw scope.fault(`${instruction.keyword} comes before the first FROM`);
     }
   }
-  if (stages.length === 0) {
-    throw kubefileError(
-      kubefile,
-      1,
-      'INPUT_INVALID',
-      'there is no FROM',
-      'Begin with FROM scratch.',
-    );
+  if (stages.length > 0) return stages;
+  const hint = 'Begin with FROM scratch.';
+  throw kubefileError(kubefile, 1, 'INPUT_INVALID', 'there is no FROM', hint);
+}
+
+/** The value that was given for an `ARG`. */
+export function argumentOf(
+  buildArguments: Readonly<Record<string, string>>,
+  name: string,
+): string | undefined {
+  return Object.hasOwn(buildArguments, name) ? buildArguments[name] : undefined;
+}
+
+function stageOf(
+  instruction: Instruction,
+  globals: ReadonlyMap<string, string>,
+  earlier: readonly Stage[],
+  scope: Scope,
+): Omit<Stage, 'instructions'> {
+  const words = instruction.text.split(/\s+/).map((word) => expand(word, scope));
+  const [image = '', as, name, ...rest] = words;
+  const isForm = words.length === 1 || (words.length === 3 && as?.toUpperCase() === 'AS');
+  if (image === '' || !isForm || rest.length > 0) throw scope.fault('not FROM image [AS name]');
+  if (name !== undefined && !/^[a-z][a-z0-9_.-]*$/i.test(name)) {
+    throw scope.fault(`${JSON.stringify(name)} is not the name of a stage`);
   }
-  return stages;
+  const own = name?.toLowerCase();
+  if (own !== undefined && earlier.some((stage) => stage.name === own)) {
+    throw scope.fault(`there is a stage ${name} already`);
+  }
+  const base = baseOf(instruction, image, earlier, scope);
+  return { base, name: own, from: instruction, globals };
 }
 
 function baseOf(
-  kubefile: Kubefile,
-  { line, flags }: Instruction,
+  { flags, text }: Instruction,
   image: string,
   stages: readonly Stage[],
+  { fault, lookup }: Scope,
 ): Base {
-  if (flags.has('platform')) {
-    throw kubefileError(
-      kubefile,
-      line,
-      'UNSUPPORTED',
-      'FROM --platform is not supported',
-      'The base image is taken for the platform that is built.',
-    );
+  const [flag] = flags.keys();
+  const [, variable] = /\$\{?((?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT))\b/.exec(text) ?? [];
+  const asked = flag === undefined ? variable && lookup(variable) === undefined : true;
+  if (asked) {
+    const hint = 'The base is always taken for the platform that is built.';
+    const what = flag === undefined ? `$${variable} in FROM` : `FROM --${flag}`;
+    throw fault(`${what} is not supported`, hint, 'UNSUPPORTED');
   }
   const index = stages.findIndex(({ name }) => name === image.toLowerCase());
   if (index >= 0) return { kind: 'stage', index };
@@ -97,7 +104,7 @@ function baseOf(
     return { kind: 'image', reference: formatReference(parseReference(image)) };
   } catch (error) {
     if (!(error instanceof OciError)) throw error;
-    throw kubefileError(kubefile, line, 'INPUT_INVALID', error.message);
+    throw fault(error.message);
   }
 }
 
@@ -107,7 +114,7 @@ export async function findBases(
   buildArguments: Readonly<Record<string, string>>,
   file?: string,
 ): Promise<readonly Found[]> {
-  const kubefile = await findKubefile(tree, file);
+  const kubefile = file === undefined ? await findKubefile(tree) : await readKubefile(tree, file);
   if (!kubefile) return [];
   return stagesOf(kubefile, buildArguments).flatMap(({ base, from }) =>
     base.kind === 'image'

@@ -1,5 +1,8 @@
-import { OciError, readAll, type Tree } from '@cluster-image/oci';
+import { posix } from 'node:path';
+import { type Content, OciError, readAll, type Tree } from '@cluster-image/oci';
 import { DockerfileParser, type Instruction as ParsedInstruction } from 'dockerfile-ast';
+import { followed } from '../follow.ts';
+import { type Lookup, type Scope, splitWords } from './words.ts';
 
 /** The names of build files, the first that is there being used, as with sealos. */
 export const buildFileNames = ['Sealfile', 'Kubefile', 'Dockerfile', 'Containerfile'] as const;
@@ -29,7 +32,22 @@ export interface Heredoc {
 
 export interface Kubefile {
   readonly path: string;
+  /** `\`, or what the first line says instead. */
+  readonly escapeSign: string;
   readonly instructions: readonly Instruction[];
+}
+
+/** What the words of an instruction are read with. */
+export function scopeOf(
+  kubefile: Pick<Kubefile, 'path' | 'escapeSign'>,
+  { line }: Pick<Instruction, 'line'>,
+  lookup: Lookup,
+): Scope {
+  return {
+    lookup,
+    escapeSign: kubefile.escapeSign,
+    fault: (why, hint, code) => kubefileError(kubefile, line, code ?? 'INPUT_INVALID', why, hint),
+  };
 }
 
 /** An error about a line of a build file. */
@@ -57,35 +75,43 @@ export async function readKubefile(tree: Tree, name?: string): Promise<Kubefile>
 }
 
 export async function findKubefile(tree: Tree, name?: string): Promise<Kubefile | undefined> {
-  for (const path of name ? [name] : buildFileNames) {
-    const entry = await tree.entry(path);
-    if (entry?.type !== 'file') continue;
-    const text = new TextDecoder().decode(await readAll(entry.content, fileLimit));
-    return { path, instructions: parse(path, text) };
+  for (const given of name ? [name] : buildFileNames) {
+    const path = posix.normalize(given);
+    const file = await followed(tree, path);
+    if (file) return parseKubefile(path, await textOf(file.content, path));
   }
   return undefined;
 }
 
-function parse(path: string, text: string): readonly Instruction[] {
+async function textOf(content: Content, path: string): Promise<string> {
+  if (content.size > fileLimit) {
+    throw new OciError('INPUT_INVALID', `${path} has over ${fileLimit} bytes`);
+  }
+  return new TextDecoder().decode(await readAll(content, fileLimit));
+}
+
+export function parseKubefile(path: string, text: string): Kubefile {
   const unix = text.replace(/^\uFEFF/, '').replace(/\r\n/g, '\n');
   const file = DockerfileParser.parse(unix);
-  const escapeCharacter = file.getEscapeCharacter();
+  const escapeSign = file.getEscapeCharacter();
   const lines = unix.split('\n');
-  return file.getInstructions().map((instruction) => {
+  const instructions = file.getInstructions().map((instruction) => {
     const line = instruction.getRange().start.line + 1;
     const keyword = instruction.getKeyword();
     const raw = instruction.getRawArgumentsContent() ?? '';
     const [first = ''] = raw.split('\n');
-    const heredocs = heredocsOf(keyword, line, first, lines);
+    const heredocs = heredocsOf(path, keyword, line, first, lines);
+    const text = joinLines(heredocs.size > 0 ? first : raw, escapeSign).trim();
     return {
       keyword,
       line,
       flags: flagsOf(path, line, instruction),
-      text: joinLines(heredocs.size > 0 ? first : raw, escapeCharacter).trim(),
-      properties: propertiesOf(instruction),
+      text,
+      properties: propertiesOf(keyword, text, escapeSign),
       heredocs,
     };
   });
+  return { path, escapeSign, instructions };
 }
 
 /** One logical line from several: continued lines joined, comments and empty lines between them left out. */
@@ -117,37 +143,55 @@ function flagsOf(
   return flags;
 }
 
+/** `ENV` and `LABEL` also have an older form, of one name and all that follows it. */
 function propertiesOf(
-  instruction: ParsedInstruction,
+  keyword: string,
+  text: string,
+  escapeSign: string,
 ): readonly (readonly [string, string | undefined])[] {
-  if (!('getProperties' in instruction) || typeof instruction.getProperties !== 'function') {
-    return [];
-  }
-  const properties: readonly { getName(): string; getUnescapedValue(): string | null }[] =
-    instruction.getProperties();
-  return properties.map((property) => [
-    property.getName(),
-    property.getUnescapedValue() ?? undefined,
-  ]);
+  if (!['ARG', 'ENV', 'LABEL'].includes(keyword)) return [];
+  const words = splitWords(text, escapeSign);
+  if (keyword === 'ARG' || words[0]?.includes('=')) return words.map(splitPair);
+  const [, name = '', value] = /^(\S+)(?:\s+([\s\S]+))?$/.exec(text) ?? [];
+  return [[name, value]];
+}
+
+function splitPair(word: string): readonly [string, string | undefined] {
+  const at = word.indexOf('=');
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
 }
 
 /** Files written in place: the lines below an instruction that names them, up to a line that is the name. */
 function heredocsOf(
+  path: string,
   keyword: string,
   line: number,
   raw: string,
   lines: readonly string[],
 ): ReadonlyMap<string, Heredoc> {
   const found = new Map<string, Heredoc>();
-  if (keyword !== 'COPY' && keyword !== 'ADD') return found;
+  if ((keyword !== 'COPY' && keyword !== 'ADD') || raw.startsWith('[')) return found;
   let at = line;
-  for (const [, dash, quote, name = ''] of raw.matchAll(/<<(-?)(["']?)(\w+)\2/g)) {
+  for (const { dash, quote, name } of heredocNames(raw)) {
     const body = dash ? lines.map((text) => text.replace(/^\t+/, '')) : lines;
     const end = body.indexOf(name, at);
-    if (end < 0) continue;
+    if (end < 0) {
+      throw kubefileError({ path }, line, 'INPUT_INVALID', `there is no line ${name} below`);
+    }
     const text = body.slice(at, end).map((text) => `${text}\n`);
     found.set(name, { text: text.join(''), isLiteral: quote !== '' });
     at = end + 1;
   }
   return found;
+}
+
+/** The name of the file that a word says is written in place. */
+export function heredocName(word: string): string | undefined {
+  return heredocNames(word)[0]?.name;
+}
+
+function heredocNames(raw: string) {
+  return [...raw.matchAll(/(?<!\S)<<(-?)(["']?)([^\s<"']+)\2(?!\S)/g)].map(
+    ([, dash = '', quote = '', name = '']) => ({ dash, quote, name }),
+  );
 }

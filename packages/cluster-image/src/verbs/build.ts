@@ -9,9 +9,16 @@ import {
   readAll,
   type Tree,
 } from '@cluster-image/oci';
-import { saveFile, soleRepository, virtualRegistry, writeThinImage } from '@cluster-image/storage';
+import {
+  directory,
+  saveFile,
+  soleRepository,
+  virtualRegistry,
+  writeThinImage,
+} from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
+import { requireSupported } from '../assemble/evaluate.ts';
 import { contextSource } from '../assemble/source.ts';
 import { cache } from '../cache.ts';
 import { lockedContext, openContext } from '../context-directory.ts';
@@ -68,26 +75,29 @@ export const buildVerb: Verb<typeof options, Built> = {
       const targets = given.output.map(parseLocation);
       const reference = imageName(given.tag, targets);
       const name = formatReference(reference);
-      const directory = await openContext(workspace.path(given.context));
+      const opened = await openContext(workspace.path(given.context));
       const platforms = platformsOf(given.platform, configuration);
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-      const kubefile = await readKubefile(directory.tree, given.file);
+      const kubefile = await readKubefile(opened.tree, given.file);
+      requireSupported(kubefile);
       const lockfile = await lockedContext(
-        directory,
+        opened,
         { file: given.file, platforms, buildArguments, given: given.context },
         workspace,
       );
-      const sources = { upstream: network.upstream, tree: directory.tree };
+      const sources = { upstream: network.upstream, tree: opened.tree };
       const { fetched } = await cache(lockfile, store, sources, workspace.context);
-      const made = [given.thin, given.digestFile].flatMap((path) =>
-        path === undefined
-          ? []
-          : [relative(directory.path, workspace.path(path)).split(sep).join('/')],
-      );
+      const made = [
+        given.thin,
+        given.digestFile,
+        ...targets.map((target) => ('path' in target ? target.path : undefined)),
+      ].filter((path) => path !== undefined);
+      const inContext = (path: string): string =>
+        relative(opened.path, workspace.path(path)).split(sep).join('/');
       const source = await contextSource(
-        directory.tree,
-        await ignoreText(directory.tree, kubefile.path),
-        [...madeElsewhere, ...made],
+        (skip) => directory(opened.path, skip),
+        await ignoreText(opened.tree, kubefile.path),
+        [...madeElsewhere, ...made.map(inContext)],
       );
       const image = await assemble(
         {

@@ -2,7 +2,7 @@ import { formatReference, parseReference } from '@cluster-image/oci';
 import { z } from 'zod';
 import { readConfiguration } from '../configuration.ts';
 import { discoverIn, openContext } from '../context-directory.ts';
-import type { Discovery } from '../discover/discovery.ts';
+import type { Discovery, Found } from '../discover/discovery.ts';
 import { resolvePath } from '../environment.ts';
 import { originText } from '../lock/check.ts';
 import { buildArgumentsOf, contextOptions } from './context-options.ts';
@@ -16,30 +16,17 @@ const options = contextOptions.extend({
     .describe('Fail when something looks like an image and is none for sure'),
 });
 
-interface Result extends Discovery {
-  /** Whether suspects count as failures; not part of what is printed. */
-  readonly strict?: true;
-}
-
-export const discoverVerb: Verb<typeof options, Result> = {
+export const discoverVerb: Verb<typeof options, Discovery> = {
   name: 'discover',
   summary: 'List the images that a context refers to, and where',
   positional: ['context'],
   options,
-  async run({ context: given, file, buildArg, why, strict }, environment) {
+  async run({ context: given, file, buildArg, why }, environment, running) {
     const path = resolvePath(environment, given);
     const buildArguments = buildArgumentsOf(buildArg, await readConfiguration(path));
     const context = await openContext(path);
-    const found = await discoverIn(context, { file, buildArguments }, environment);
-    const asked = why === undefined ? undefined : formatReference(parseReference(why));
-    const isAsked = ({ reference }: { reference: string }): boolean =>
-      asked === undefined || reference === asked;
-    return {
-      ...found,
-      images: found.images.filter(isAsked),
-      bases: found.bases.filter(isAsked),
-      ...(strict && { strict }),
-    };
+    const found = await discoverIn(context, { file, buildArguments }, environment, running);
+    return why === undefined ? found : about(formatReference(parseReference(why)), found);
   },
   lines({ images, bases, suspects, unresolved }) {
     const named = [...images, ...bases];
@@ -61,9 +48,20 @@ export const discoverVerb: Verb<typeof options, Result> = {
       ),
     ];
   },
-  failed: ({ suspects, unresolved, strict }) =>
-    unresolved.length > 0 || (strict === true && suspects.length > 0),
+  failed: ({ suspects, unresolved }, given) =>
+    unresolved.length > 0 || (given?.strict === true && suspects.length > 0),
 };
+
+/** What was found of one reference. */
+function about(asked: string, { images, bases, suspects }: Discovery): Discovery {
+  const isAsked = ({ reference }: Found): boolean => reference === asked;
+  return {
+    images: images.filter(isAsked),
+    bases: bases.filter(isAsked),
+    suspects: suspects.filter(({ text }) => text === asked),
+    unresolved: [],
+  };
+}
 
 function section<T>(title: string, all: readonly T[], line: (one: T) => string): readonly string[] {
   return all.length === 0 ? [] : ['', title, ...all.map((one) => `  ${line(one)}`)];

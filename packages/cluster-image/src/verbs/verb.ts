@@ -18,7 +18,7 @@ export interface Verb<Options extends z.ZodObject, Result> {
   /** The result for people. */
   lines(result: Result): readonly string[];
   /** Whether some of it failed, although there is a result to show. */
-  failed?(result: Result): boolean;
+  failed?(result: Result, options?: z.infer<Options>): boolean;
 }
 
 /** A verb whose options and result nobody needs to know, as the table holds it. */
@@ -44,8 +44,9 @@ export function callable<Options extends z.ZodObject, Result>(
   return {
     ...verb,
     async call(given, environment, context) {
-      const result = await verb.run(verb.options.parse(given), environment, context);
-      return { result, lines: verb.lines(result), failed: verb.failed?.(result) ?? false };
+      const options = verb.options.parse(given);
+      const result = await verb.run(options, environment, context);
+      return { result, lines: verb.lines(result), failed: verb.failed?.(result, options) ?? false };
     },
   };
 }
