@@ -85,6 +85,8 @@ export function disk(
 ): Disk {
   const root = resolve(directory);
   const known = new Set<string>();
+  /** Directories whose names are durable, or will be after the next flush. */
+  const named = new Set<string>();
   let dirty = new Set<string>();
   let flushing = Promise.resolve();
   let swept: Promise<void> | undefined;
@@ -95,23 +97,29 @@ export function disk(
   async function ensureDirectory(directory: string): Promise<void> {
     if (known.has(directory)) return;
     const first = await fs.mkdir(directory, { recursive: true });
-    touch(directory);
     for (let at = directory; first && at.length >= first.length; at = dirname(at)) {
       dirty.add(dirname(at));
+      named.add(at);
       // Whoever serves the directory need not be who wrote it, whatever the umask is.
-      if (at.length >= root.length) await fs.chmod(at, 0o755);
+      if (at.length >= root.length && isMasked()) await fs.chmod(at, 0o755);
     }
+    touch(directory);
     known.add(directory);
   }
 
-  /** The name of a file or directory stands in its parent, the parent's in the one above. */
-  function touch(path: string): void {
-    for (let at = path; at.length > root.length; at = dirname(at)) dirty.add(dirname(at));
+  /** Sees to the names of a directory and of those above it, which others may have made a moment ago. */
+  function touch(directory: string): void {
+    for (let at = directory; at.length > root.length && !named.has(at); at = dirname(at)) {
+      dirty.add(dirname(at));
+      named.add(at);
+    }
   }
 
   function rely(path: string, { ctimeMs }: FileStatus): void {
     const isSettled = Math.abs(Date.now() - ctimeMs) > settled;
-    if (!isSettled) touch(path);
+    if (isSettled) return;
+    dirty.add(dirname(path));
+    touch(dirname(path));
   }
 
   async function making<T>(target: string, operation: () => Promise<T>): Promise<T> {
@@ -244,4 +252,9 @@ export function disk(
       return flushing;
     },
   };
+}
+
+/** Whether new directories get other modes than they should have. */
+function isMasked(): boolean {
+  return (0o777 & ~process.umask()) !== 0o755;
 }

@@ -13,7 +13,7 @@ import {
   readAll,
 } from '@cluster-image/oci';
 import { type Disk, disk as openDisk } from './disk.ts';
-import { badLink, layoutPaths, parseLink } from './distribution-paths.ts';
+import { isLinkTo, layoutPaths, parseLink } from './distribution-paths.ts';
 import { asStored, storedFile } from './file.ts';
 import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
 import { stage } from './stage.ts';
@@ -72,9 +72,7 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
 
   /** Whether a repository has what a link of its own name stands for. */
   async function isLinked(path: string, digest: Digest): Promise<boolean> {
-    const linked = await readLink(path);
-    if (linked === undefined || linked === digest) return linked === digest;
-    throw badLink(disk.path(path), `holds ${linked}`);
+    return isLinkTo(digest, await readLink(path), disk.path(path));
   }
 
   async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {

@@ -72,7 +72,13 @@ export function parseLink(text: string, path: string): Digest {
   throw badLink(path, `holds ${JSON.stringify(text.slice(0, 160))} and not a digest`);
 }
 
-export function badLink(path: string, why: string): OciError {
+/** Whether a link was found where that of a digest lies. Throws DIGEST_INVALID for one to something else. */
+export function isLinkTo(digest: Digest, linked: Digest | undefined, path: string): boolean {
+  if (linked === undefined || linked === digest) return linked === digest;
+  throw badLink(path, `holds ${linked}`);
+}
+
+function badLink(path: string, why: string): OciError {
   return new OciError('DIGEST_INVALID', `${path} ${why}`, {
     hint: 'The directory is damaged. Run `cluster-image verify` on it.',
   });

@@ -1,4 +1,5 @@
 import {
+  compareBytes,
   type Digest,
   describe,
   fileOf,
@@ -11,7 +12,7 @@ import {
   readAll,
   type Tree,
 } from '@cluster-image/oci';
-import { layoutPaths, parseLink } from './distribution-paths.ts';
+import { isLinkTo, layoutPaths, parseLink } from './distribution-paths.ts';
 
 /** Longer than any link, in bytes. */
 const linkLimit = 1024;
@@ -30,8 +31,13 @@ export function distributionReader(tree: Tree, what: string): RegistryReader {
     return parseLink(text, `${what}/${path}`);
   }
 
+  /** Whether a repository has what a link of its own name stands for. */
+  async function isLinked(path: string, digest: Digest): Promise<boolean> {
+    return isLinkTo(digest, await readLink(path), `${what}/${path}`);
+  }
+
   async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
-    if (!(await readLink(layoutPaths.revision(repository, digest)))) return undefined;
+    if (!(await isLinked(layoutPaths.revision(repository, digest), digest))) return undefined;
     const content = await fileOf(tree, layoutPaths.blob(digest));
     if (!content) return undefined;
     return parseManifest(await readAll(content, manifestLimit), `${repository} in ${what}`, digest);
@@ -49,7 +55,7 @@ export function distributionReader(tree: Tree, what: string): RegistryReader {
       return found && describe(found);
     },
     async blob(repository, digest) {
-      if (!(await readLink(layoutPaths.layer(repository, digest)))) return undefined;
+      if (!(await isLinked(layoutPaths.layer(repository, digest), digest))) return undefined;
       return fileOf(tree, layoutPaths.blob(digest));
     },
     async *repositories() {
@@ -59,7 +65,7 @@ export function distributionReader(tree: Tree, what: string): RegistryReader {
         const end = path.indexOf('/_manifests');
         if (end > 0) names.add(path.slice(prefix.length, end));
       }
-      yield* [...names].sort();
+      yield* [...names].sort(compareBytes);
     },
     async *tags(repository) {
       const prefix = `${layoutPaths.tags(repository)}/`;
@@ -68,7 +74,7 @@ export function distributionReader(tree: Tree, what: string): RegistryReader {
         const tag = /^([^/]+)\/current\/link$/.exec(path.slice(prefix.length))?.[1];
         if (tag !== undefined && isTag(tag)) tags.push(tag);
       }
-      yield* tags.sort();
+      yield* tags.sort(compareBytes);
     },
   };
 }

@@ -65,9 +65,13 @@ async function lay(layer: Tree, entries: Map<string, TreeEntry>): Promise<void> 
       removeBelow(gone, entries);
     } else added.push(entry);
   }
-  for (const entry of added) entries.set(entry.path, entry);
+  for (const entry of added) {
+    if (entry.type !== 'directory') removeBelow(entry.path, entries);
+    entries.set(entry.path, entry);
+  }
 }
 
 function removeBelow(directory: string, entries: Map<string, TreeEntry>): void {
-  for (const path of entries.keys()) if (path.startsWith(`${directory}/`)) entries.delete(path);
+  const prefix = directory === '.' ? '' : `${directory}/`;
+  for (const path of entries.keys()) if (path.startsWith(prefix)) entries.delete(path);
 }

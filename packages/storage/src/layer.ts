@@ -6,6 +6,11 @@ const path = z
   .string()
   .max(4096)
   .refine(isLayerPath, { error: 'not a relative path without . and .. and NUL' });
+const target = z
+  .string()
+  .min(1)
+  .max(4096)
+  .refine((text) => !text.includes('\0'), { error: 'has a NUL' });
 const mode = z.int().min(0).max(0o7777);
 const owner = z.object({ uid: z.int().nonnegative(), gid: z.int().nonnegative() }).optional();
 const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
@@ -27,7 +32,7 @@ export const layerPlanSchema = z.strictObject({
         size: z.int().nonnegative(),
       }),
       z.strictObject({ type: z.literal('text'), path, mode, text: z.string() }),
-      z.strictObject({ type: z.literal('symlink'), path, target: z.string(), owner }),
+      z.strictObject({ type: z.literal('symlink'), path, target, owner }),
     ]),
   ),
 });

@@ -101,33 +101,14 @@ export interface TarOverrides {
 
 /** Reads the records of a pax header: `<length> <key>=<value>\n`, the length counting all of it. */
 export function readOverrides(body: Buffer, fault: Fault): TarOverrides {
-  const records = new Map<string, string>();
-  for (let at = 0; at < body.length; ) {
-    const space = body.indexOf(0x20, at);
-    const length = body.toString('latin1', at, space);
-    const end = at + Number(length);
-    const equals = body.indexOf(0x3d, space);
-    const isRecord =
-      space > at &&
-      /^[1-9][0-9]{0,8}$/.test(length) &&
-      equals > space + 1 &&
-      equals < end &&
-      body[end - 1] === 0x0a;
-    if (!isRecord) throw fault('an extended header that is none');
-    records.set(
-      decode(body.subarray(space + 1, equals), fault),
-      decode(body.subarray(equals + 1, end - 1), fault),
-    );
-    at = end;
-  }
+  const records = readRecords(body, fault);
   for (const key of records.keys()) {
     if (key.startsWith('GNU.sparse.')) throw fault('a sparse file');
   }
-  const path = records.get('path');
-  const linkPath = records.get('linkpath');
-  const size = records.get('size');
-  if (path?.includes('\0') || linkPath?.includes('\0')) throw fault('a name with a NUL');
-  if (size && !(/^[0-9]+$/.test(size) && Number.isSafeInteger(Number(size)))) {
+  const value = (key: string): string => decode(records.get(key) ?? Buffer.alloc(0), fault);
+  const [path, linkPath, size] = [value('path'), value('linkpath'), value('size')];
+  if (path.includes('\0') || linkPath.includes('\0')) throw fault('a name with a NUL');
+  if (!/^[0-9]*$/.test(size) || !Number.isSafeInteger(Number(size))) {
     throw fault('an extended header with a size that is none');
   }
   // An empty value takes an override back.
@@ -136,6 +117,26 @@ export function readOverrides(body: Buffer, fault: Fault): TarOverrides {
     ...(linkPath && { linkPath }),
     ...(size && { size: Number(size) }),
   };
+}
+
+/** Values as they are: those that are no names may be any bytes. */
+function readRecords(body: Buffer, fault: Fault): ReadonlyMap<string, Buffer> {
+  const records = new Map<string, Buffer>();
+  for (let at = 0; at < body.length; ) {
+    const space = body.indexOf(0x20, at);
+    const length = body.toString('latin1', at, Math.max(at, space));
+    const end = at + Number(length);
+    const equals = body.indexOf(0x3d, space);
+    const isRecord =
+      /^[1-9][0-9]{0,8}$/.test(length) &&
+      equals > space + 1 &&
+      equals < end &&
+      body[end - 1] === 0x0a;
+    if (!isRecord) throw fault('an extended header that is none');
+    records.set(body.toString('latin1', space + 1, equals), body.subarray(equals + 1, end - 1));
+    at = end;
+  }
+  return records;
 }
 
 /** The name that a GNU long-name header holds. */

@@ -13,7 +13,7 @@ const errors: readonly Fault[] = ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'EMFILE', 
 /** The calls that may fail in silence, because nothing but tidiness depends on them. */
 const housekeeping: readonly string[] = ['opendir', 'readlink', 'rmdir'];
 
-test.each([...Object.entries(deeds), ['an image for two platforms, put into a store', largeDeed]])(
+test.each(Object.entries({ ...deeds, 'an image, put into a store': largeDeed }))(
   'D01: %s: a process that dies at any call leaves the old or the new, and the next one finishes',
   {
     timeout,
@@ -97,7 +97,6 @@ async function everyPoint<T>(
     if (failure === undefined) expect(moment).toBe('after');
     await bury(root, disk.fs);
     await deed.run(disk.fs);
-    await expectSound(root, disk.fs);
     expect(await deed.check(disk.fs)).toBe('after');
     expect({ hit, left: await leftBelow(root, disk.fs) }).toEqual({ hit, left: [] });
   }

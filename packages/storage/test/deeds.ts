@@ -31,7 +31,8 @@ export interface Deed {
   check(fs: FileSystem): Promise<'before' | 'after'>;
 }
 
-const [one, two] = [imageFixture({ seed: 'one' }), imageFixture({ seed: 'two' })];
+const one = imageFixture({ seed: 'one', layers: [1000] });
+const two = imageFixture({ seed: 'two', layers: [2000] });
 const out = `${root}/out/file.tar`;
 
 /** An image for two platforms, put into a store: the deed of the most calls. */

@@ -32,10 +32,12 @@ import {
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FileSystem } from '../src/file-system.ts';
 import { simulatedDisk } from './simulated-disk.ts';
+import { template } from './template.ts';
+import { unsynced } from './unsynced.ts';
 import { digestsBelow, leftBelow, pathsBelow, wholeTag } from './wreck.ts';
 
 registryContract('a registry directory', async () => ({
-  registry: distributionLayout(await temporaryDirectory()),
+  registry: distributionLayout(await temporaryDirectory(), { fs: unsynced }),
 }));
 
 registryContract('a registry directory on a simulated disk', async () => ({
@@ -46,13 +48,20 @@ const image = imageFixture();
 const index = indexFixture(['linux/amd64', 'linux/arm64']);
 const hex = (digest: Digest): string => digest.slice(7);
 
+const templates = new Map<ImageFixture, () => Promise<string>>(
+  [image, index].map((fixture) => [
+    fixture,
+    template((root) =>
+      putFixture(distributionLayout(root, { fs: unsynced }), 'team/app', fixture, '1.0'),
+    ),
+  ]),
+);
+
 async function filled(
   fixture: ImageFixture = image,
 ): Promise<{ root: string; registry: Registry }> {
-  const root = await temporaryDirectory();
-  const registry = distributionLayout(root);
-  await putFixture(registry, 'team/app', fixture, '1.0');
-  return { root, registry };
+  const root = (await templates.get(fixture)?.()) ?? '';
+  return { root, registry: distributionLayout(root, { fs: unsynced }) };
 }
 
 /** The files of an image or index in a repository, as `distribution` has them. */
@@ -91,7 +100,7 @@ describe('on disk', () => {
 
   test('D10: an index of nothing makes a repository that every version lists', async () => {
     const root = await temporaryDirectory();
-    const registry = distributionLayout(root);
+    const registry = distributionLayout(root, { fs: unsynced });
     await registry.putManifest('a', index.root, '1');
     expect(existsSync(join(root, 'docker/registry/v2/repositories/a/_layers'))).toBe(true);
     expect(existsSync(join(root, 'docker/registry/v2/repositories/a/_manifests'))).toBe(true);
@@ -138,7 +147,7 @@ describe('content that a store keeps', () => {
     path: (digest: Digest) => string;
   }> {
     const base = await temporaryDirectory();
-    const store = openStore(join(base, 'store'));
+    const store = openStore(join(base, 'store'), unsynced);
     await putFixture(store.registry, 'docker.io/team/app', image, '1.0');
     return {
       base,
@@ -147,8 +156,12 @@ describe('content that a store keeps', () => {
     };
   }
 
-  async function materialize(source: Registry, root: string, fs?: FileSystem): Promise<void> {
-    const target = distributionLayout(root, fs && { fs });
+  async function materialize(
+    source: Registry,
+    root: string,
+    fs: FileSystem = unsynced,
+  ): Promise<void> {
+    const target = distributionLayout(root, { fs });
     const from = { registry: source, repository: 'docker.io/team/app' };
     const to = { registry: target, repository: 'team/app' };
     await copy(from, '1.0', to, { tag: '1.0' }, createContext());
@@ -173,7 +186,7 @@ describe('content that a store keeps', () => {
     const { base, source, path } = await stored();
     const root = join(base, 'registry');
     const refuse = (): Promise<never> => Promise.reject(Object.assign(new Error(code), { code }));
-    await materialize(source, root, { ...nodeFileSystem, link: refuse });
+    await materialize(source, root, { ...unsynced, link: refuse });
     expect(await files(root)).toEqual(expectedFiles('team/app', image, '1.0'));
     for (const [digest, body] of image.blobs) {
       const copied = join(root, layoutPaths.blob(digest));
@@ -186,7 +199,7 @@ describe('content that a store keeps', () => {
     const { base, source } = await stored();
     const root = join(base, 'registry');
     await materialize(source, root, {
-      ...nodeFileSystem,
+      ...unsynced,
       async link(existing, path) {
         linkSync(existing, path);
         await nodeFileSystem.link(existing, path);
@@ -334,7 +347,7 @@ describe('what is damaged', () => {
   async function again(root: string): Promise<void> {
     const upstream = memory();
     await putFixture(upstream, 'team/app', image, '1.0');
-    const target = distributionLayout(root);
+    const target = distributionLayout(root, { fs: unsynced });
     await copy(
       { registry: overlay(target, upstream), repository: 'team/app' },
       image.root.digest,
@@ -392,7 +405,7 @@ describe('T01: a name that leads out', () => {
 
   test.each(names)('is refused before a file is touched: %j', async (name) => {
     const root = join(await temporaryDirectory(), 'registry');
-    const registry = distributionLayout(root);
+    const registry = distributionLayout(root, { fs: unsynced });
     const body = noise('x', 10);
     const { digest } = image.root;
     const refused = [
@@ -414,7 +427,7 @@ describe('T01: a name that leads out', () => {
     'S03: as a tag is refused before a file is touched: %j',
     async (tag) => {
       const root = join(await temporaryDirectory(), 'registry');
-      const registry = distributionLayout(root);
+      const registry = distributionLayout(root, { fs: unsynced });
       await expect(registry.putManifest('a', image.root, tag)).rejects.toMatchObject({
         code: 'REFERENCE_INVALID',
       });
@@ -425,7 +438,7 @@ describe('T01: a name that leads out', () => {
 
   test('D12: the longest names work, and longer ones are errors that name the path', async () => {
     const root = await temporaryDirectory();
-    const registry = distributionLayout(root);
+    const registry = distributionLayout(root, { fs: unsynced });
     const longest = 'n'.repeat(255);
     await putFixture(registry, longest, image, 't'.repeat(128));
     expect(await wholeTag(registry, longest, 't'.repeat(128))).toBe(image.root.digest);
@@ -487,7 +500,8 @@ test('D15: a clock that jumps changes nothing that is written', async () => {
   const trees: Record<string, Digest>[] = [];
   for (const jump of [0, 1e12, -1e12]) {
     Date.now = () => now() + jump;
-    const { root } = await filled();
+    const root = await temporaryDirectory();
+    await putFixture(distributionLayout(root, { fs: unsynced }), 'team/app', image, '1.0');
     trees.push(await digestsBelow(root));
   }
   expect(trees[1]).toEqual(trees[0]);
@@ -496,7 +510,7 @@ test('D15: a clock that jumps changes nothing that is written', async () => {
 
 test('P2: no blob is visible before all of it was checked', async () => {
   const root = await temporaryDirectory();
-  const registry = distributionLayout(root);
+  const registry = distributionLayout(root, { fs: unsynced });
   const body = noise('slow', 3000);
   const digest = imageFixture({ layers: [body] }).root.layers[0]?.digest;
   if (!digest) throw new Error('no layer');

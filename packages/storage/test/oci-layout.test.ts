@@ -31,11 +31,13 @@ import {
 } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { simulatedDisk } from './simulated-disk.ts';
+import { template } from './template.ts';
+import { unsynced } from './unsynced.ts';
 import { pathsBelow, wholeTag } from './wreck.ts';
 
 registryContract(
   'an OCI layout',
-  async () => ({ registry: ociLayout(await temporaryDirectory()) }),
+  async () => ({ registry: ociLayout(await temporaryDirectory(), { fs: unsynced }) }),
   {
     sole: true,
   },
@@ -50,11 +52,13 @@ registryContract(
 const image = imageFixture();
 const other = imageFixture({ seed: 'other' });
 
+const fillings = template((root) =>
+  putFixture(ociLayout(root, { fs: unsynced }), '', image, '1.0'),
+);
+
 async function filled(): Promise<{ root: string; layout: Registry }> {
-  const root = await temporaryDirectory();
-  const layout = ociLayout(root);
-  await putFixture(layout, '', image, '1.0');
-  return { root, layout };
+  const root = await fillings();
+  return { root, layout: ociLayout(root, { fs: unsynced }) };
 }
 
 test('on disk it is what the specification says, and nothing else', async () => {
@@ -244,7 +248,7 @@ describe('what is damaged', () => {
 
 test('an index without its children is named once they are there', async () => {
   const root = await temporaryDirectory();
-  const layout = ociLayout(root);
+  const layout = ociLayout(root, { fs: unsynced });
   const index = indexFixture(['linux/amd64', 'linux/arm64']);
   for (const [digest, body] of index.blobs) await layout.putBlob('', digest, bytes(body));
   expect(existsSync(join(root, 'index.json'))).toBe(false);

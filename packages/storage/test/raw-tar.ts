@@ -46,16 +46,17 @@ export function rawEntry(header: RawHeader, body: string | Buffer = ''): Buffer 
 }
 
 /** A pax header for the entry after it. */
-export function pax(records: Readonly<Record<string, string>>, type = 'x'): Buffer {
+export function pax(records: Readonly<Record<string, string | Buffer>>, type = 'x'): Buffer {
   const body = Object.entries(records).map(([key, value]) => paxRecord(key, value));
   return rawEntry({ name: 'pax', type }, Buffer.concat(body));
 }
 
-function paxRecord(key: string, value: string): Buffer {
-  const rest = Buffer.byteLength(` ${key}=${value}\n`);
-  let length = rest + 1;
-  while (rest + String(length).length !== length) length = rest + String(length).length;
-  return Buffer.from(`${length} ${key}=${value}\n`);
+function paxRecord(key: string, value: string | Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from('\n')]);
+  let length = rest.length + 1;
+  while (rest.length + String(length).length !== length)
+    length = rest.length + String(length).length;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
 /** A number as GNU tar writes those that are too large for octal digits. */

@@ -37,11 +37,13 @@ interface LinkNode {
   readonly target: string;
 }
 
-export function simulatedDisk(root: DirectoryNode = newDirectory(0o755)): SimulatedDisk {
+export function simulatedDisk(
+  root: DirectoryNode = newDirectory(0o755),
+  split = splitter(),
+): SimulatedDisk {
   function find(path: string): Node | undefined {
     let at: Node | undefined = root;
-    for (const name of path.split('/')) {
-      if (name === '') continue;
+    for (const name of split(path)) {
       if (at?.kind === 'file') throw errno('ENOTDIR', path);
       at = at?.kind === 'directory' ? at.names.get(name) : undefined;
     }
@@ -83,7 +85,7 @@ export function simulatedDisk(root: DirectoryNode = newDirectory(0o755)): Simula
     async mkdir(path) {
       let first: string | undefined;
       let at = '';
-      for (const name of path.split('/').filter(Boolean)) {
+      for (const name of split(path)) {
         const { names } = directoryAt(at);
         at += `/${name}`;
         if (names.has(name)) continue;
@@ -148,6 +150,7 @@ export function simulatedDisk(root: DirectoryNode = newDirectory(0o755)): Simula
           ({ names }) => names,
           ({ data }) => data,
         ),
+        split,
       ),
     afterPowerLoss: (lasts) =>
       simulatedDisk(
@@ -156,6 +159,7 @@ export function simulatedDisk(root: DirectoryNode = newDirectory(0o755)): Simula
           (directory) => (lasts() ? directory.names : directory.synced),
           ({ synced }) => synced,
         ),
+        split,
       ),
   };
 }
@@ -251,4 +255,14 @@ function statusOf(node: Node): FileStatus {
 
 function errno(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: simulated, '${path}'`), { code });
+}
+
+/** The names in a path; the same paths are asked for thousands of times. */
+function splitter(): (path: string) => readonly string[] {
+  const known = new Map<string, readonly string[]>();
+  return (path) => {
+    const names = known.get(path) ?? path.split('/').filter(Boolean);
+    known.set(path, names);
+    return names;
+  };
 }

@@ -5,7 +5,7 @@ import { type ImageFixture, imageFixture, noise } from '../../../../tools/testin
 /** An image of which others have a layer or two. */
 export function overlapping(number: number): ImageFixture {
   const layers = ['shared', `of group ${number % 3}`, `of ${number}`].map((seed) =>
-    noise(seed, 80_000),
+    noise(seed, 40_000),
   );
   return imageFixture({ seed: `${number}`, layers });
 }
@@ -17,13 +17,14 @@ export async function putSlowly(
   image: ImageFixture,
   tag: string,
   log: string,
+  name = '',
 ): Promise<void> {
   await Promise.all(
     [...image.blobs].map(([digest, body]) =>
       registry.putBlob(
         repository,
         digest,
-        slow(body, () => appendFileSync(log, `${digest}\n`)),
+        slow(body, () => appendFileSync(log, `${name} ${digest}\n`)),
       ),
     ),
   );
@@ -35,8 +36,8 @@ function slow(body: Uint8Array, opened: () => void): Content {
     size: body.length,
     async *open({ start, end } = { start: 0, end: body.length }) {
       opened();
-      for (let at = start; at < end; at += 32 * 1024) {
-        yield body.subarray(at, Math.min(end, at + 32 * 1024));
+      for (let at = start; at < end; at += 8 * 1024) {
+        yield body.subarray(at, Math.min(end, at + 8 * 1024));
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
     },

@@ -1,15 +1,19 @@
 import { distributionLayout, ociLayout, openStore } from '@cluster-image/storage';
 import { overlapping, putSlowly } from './images.ts';
+import type { Task } from './task.ts';
 
-// put.ts KIND ROOT LOG REPOSITORY TAG NUMBER…: puts images one after another, all with one tag or each with its own.
-const [kind, root = '', log = '', repository = '', tag = '', ...numbers] = process.argv.slice(2);
-const registry =
-  kind === 'store'
-    ? openStore(root).registry
-    : kind === 'layout'
-      ? ociLayout(root)
-      : distributionLayout(root);
+// put.ts LOG TASK…: does one task after another, each in JSON.
+const [log = '', ...tasks] = process.argv.slice(2);
 process.stdout.write('ready\n');
-for (const number of numbers) {
-  await putSlowly(registry, repository, overlapping(Number(number)), tag || `v${number}`, log);
+for (const text of tasks) {
+  const { kind, root, repository, tag, numbers }: Task = JSON.parse(text);
+  const registry =
+    kind === 'store'
+      ? openStore(root).registry
+      : kind === 'layout'
+        ? ociLayout(root)
+        : distributionLayout(root);
+  for (const number of numbers) {
+    await putSlowly(registry, repository, overlapping(number), tag ?? `v${number}`, log, root);
+  }
 }
