@@ -12,7 +12,7 @@ import {
 import { type Store, soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { everyOne } from './failures.ts';
-import { openArchive } from './lock/lock.ts';
+import { gone, openArchive } from './lock/lock.ts';
 import type { LockedImage, Lockfile } from './lock/lockfile.ts';
 import { counting, forImage } from './progress.ts';
 
@@ -77,7 +77,7 @@ async function cacheImage(
     : sources.upstream;
   const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
   await copy(
-    { registry: overlay(store.registry, source), repository },
+    { registry: requiring(image, overlay(store.registry, source)), repository },
     image.digest,
     { registry: store.registry, repository },
     {
@@ -87,6 +87,18 @@ async function cacheImage(
     },
     context,
   );
+}
+
+/** The same registry, which has what is pinned or says so. */
+function requiring({ digest, archive }: LockedImage, registry: RegistryReader): RegistryReader {
+  return {
+    ...registry,
+    async manifest(repository, wanted) {
+      const found = await registry.manifest(repository, wanted);
+      if (!found && wanted === digest) throw gone(digest, archive !== undefined);
+      return found;
+    },
+  };
 }
 
 /** The one image of an archive under the name it is pinned by. */

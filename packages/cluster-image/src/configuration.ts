@@ -1,7 +1,8 @@
 import { dirname, join, resolve } from 'node:path';
-import { fileOf, jsonOf, OciError, readAll } from '@cluster-image/oci';
-import { directory } from '@cluster-image/storage';
+import { isHost, OciError, readAll } from '@cluster-image/oci';
+import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
+import { type Fault, readJson } from './json-text.ts';
 
 export const configurationName = 'cluster-image.json';
 
@@ -39,6 +40,11 @@ const registrySchema = z.strictObject({
     ),
 });
 
+/** Whatever else would silently be about no registry at all. */
+const registryHost = z.string().refine((text) => text === '*' || isHost(text), {
+  error: 'not a host, as image references name it, nor *',
+});
+
 /** `cluster-image.json`, beside the build file or at the root of the workspace. */
 export const configurationSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -46,7 +52,7 @@ export const configurationSchema = z.strictObject({
   maxLayers: z.int().min(10).max(1000).optional().describe('The most layers an image may have'),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
   registries: z
-    .record(z.string(), registrySchema)
+    .record(registryHost, registrySchema)
     .optional()
     .describe('What is special about registries, by host; * is for all others'),
 });
@@ -73,14 +79,18 @@ export async function readConfiguration(path: string): Promise<Configuration> {
 }
 
 async function readFile(path: string): Promise<Configuration> {
-  const content = await fileOf(directory(path), configurationName);
+  const where = join(path, configurationName);
+  const content = await file(where);
   if (!content) return {};
-  const parsed = configurationSchema.safeParse(jsonOf(await readAll(content, fileLimit)));
-  if (parsed.success) return withPaths(parsed.data, path);
-  const why = z.prettifyError(parsed.error);
-  throw new OciError('INPUT_INVALID', `${join(path, configurationName)}: ${why}`, {
-    cause: parsed.error,
-  });
+  if (content.size > fileLimit) {
+    throw new OciError('INPUT_INVALID', `${where} has over ${fileLimit} bytes`);
+  }
+  const text = new TextDecoder().decode(await readAll(content, fileLimit));
+  const fault: Fault = (line, why, cause) =>
+    new OciError('INPUT_INVALID', `${where}${line === undefined ? '' : `:${line}`}: ${why}`, {
+      cause,
+    });
+  return withPaths(readJson(text, configurationSchema, fault), path);
 }
 
 /** Paths in a configuration are relative to its own file. */

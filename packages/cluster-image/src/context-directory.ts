@@ -5,7 +5,7 @@ import type { Discovery } from './discover/discovery.ts';
 import type { Environment } from './environment.ts';
 import { helmTemplate } from './helm.ts';
 import { driftOf, requirePinned, requireResolved } from './lock/check.ts';
-import { type Lockfile, readLockfile } from './lock/lockfile.ts';
+import { cutDown, type Lockfile, readLockfile } from './lock/lockfile.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A directory with a build file and what it builds upon. */
@@ -39,24 +39,27 @@ export async function discoverIn(
   return discover(tree, { render, buildArguments, ...(file !== undefined && { file }) });
 }
 
+export interface LockedIn extends DiscoverIn {
+  readonly platforms: readonly Platform[];
+  /** What pins the images of the context. */
+  readonly command: string;
+}
+
 /**
- * The lockfile of a context, cut down to what the context refers to. Throws LOCK_DRIFT where it does
- * not pin all of that, INPUT_INVALID where the context refers to what cannot be told.
+ * The lockfile of a context, cut down to what the context refers to and to these platforms. Throws
+ * LOCK_DRIFT where it does not pin all of that, INPUT_INVALID where the context refers to what cannot
+ * be told.
  */
 export async function lockedContext(
   context: ContextDirectory,
-  options: DiscoverIn & { readonly platforms: readonly Platform[]; readonly given: string },
+  options: LockedIn,
   workspace: Workspace,
 ): Promise<Lockfile> {
+  const { platforms, command } = options;
   const { environment, context: running } = workspace;
   const discovery = await discoverIn(context, options, environment, running);
   requireResolved(discovery);
   const lockfile = await readLockfile(context.tree);
-  const drift = driftOf(discovery, lockfile, options.platforms);
-  requirePinned(drift, options.given);
-  if (!lockfile) return { lockfileVersion: 1, platforms: [], images: {}, bases: {} };
-  const unused = new Set(drift.unused);
-  const used = <T>(pins: Readonly<Record<string, T>>): Record<string, T> =>
-    Object.fromEntries(Object.entries(pins).filter(([reference]) => !unused.has(reference)));
-  return { ...lockfile, images: used(lockfile.images), bases: used(lockfile.bases) };
+  requirePinned(driftOf(discovery, lockfile, platforms), command);
+  return cutDown(lockfile, discovery, platforms);
 }

@@ -2,44 +2,55 @@ import { OciError } from '@cluster-image/oci';
 
 /**
  * Does something with every one, all at once, and waits for all of them. Where some fail, the others
- * are finished first; then the one failure is thrown, or SOME_FAILED with a list of them.
+ * are finished first; then the one failure is thrown, or SOME_FAILED with a list of them, each by
+ * name.
  */
 export async function everyOne<T, R>(
   all: readonly T[],
   nameOf: (one: T) => string,
   job: (one: T) => Promise<R>,
 ): Promise<readonly R[]> {
-  const results = await Promise.allSettled(all.map(job));
+  const results = await Promise.allSettled(
+    all.map(async (one) => {
+      try {
+        return await job(one);
+      } catch (error) {
+        throw named(nameOf(one), error);
+      }
+    }),
+  );
+  const failures: unknown[] = [];
   const done: R[] = [];
-  const failures: { name: string; reason: unknown }[] = [];
-  for (const [at, result] of results.entries()) {
-    const one = all[at];
+  for (const result of results) {
     if (result.status === 'fulfilled') done.push(result.value);
-    else if (one !== undefined) failures.push({ name: nameOf(one), reason: result.reason });
+    else failures.push(result.reason);
   }
   const [first] = failures;
-  if (!first) return done;
-  const interrupted = failures.find(({ reason }) => isAborted(reason));
-  if (interrupted) throw interrupted.reason;
-  if (failures.length === 1) throw first.reason;
-  const lines = failures.map(({ name, reason }) => {
-    const message = reason instanceof Error ? reason.message : String(reason);
-    return `  ${message.includes(name) ? message : `${name}: ${message}`}`;
-  });
+  if (failures.length === 0) return done;
+  const interrupted = failures.find(isAborted);
+  if (interrupted) throw interrupted;
+  if (failures.length === 1) throw first;
   throw new OciError(
     'SOME_FAILED',
-    `${failures.length} of ${all.length} failed:\n${lines.join('\n')}`,
+    `${failures.length} of ${all.length} failed:\n${failures.map((reason) => `  ${messageOf(reason)}`).join('\n')}`,
     {
-      cause: new AggregateError(failures.map(({ reason }) => reason)),
-      hint: hintOf(first.reason),
+      cause: new AggregateError(failures),
+      hint: first instanceof OciError ? first.hint : undefined,
     },
   );
 }
 
-function isAborted(error: unknown): boolean {
-  return error instanceof OciError && error.code === 'ABORTED';
+/** The same failure, saying what it is about. */
+function named(name: string, error: unknown): unknown {
+  if (!(error instanceof OciError) || error.code === 'ABORTED') return error;
+  const { code, message, hint } = error;
+  return new OciError(code, `${name}: ${message}`, { hint, cause: error });
 }
 
-function hintOf(error: unknown): string | undefined {
-  return error instanceof OciError ? error.hint : undefined;
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof OciError && error.code === 'ABORTED';
 }

@@ -1,16 +1,27 @@
-import { OciError, type Registry, type RegistryReader, select, under } from '@cluster-image/oci';
 import {
+  type Manifest,
+  OciError,
+  type Registry,
+  type RegistryReader,
+  select,
+  under,
+} from '@cluster-image/oci';
+import {
+  type DistributionLayout,
   directory,
   distributionLayout,
   distributionReader,
   imageTree,
+  layoutPaths,
   subTree,
 } from '@cluster-image/storage';
 import { registryDirectory } from './assemble/assemble.ts';
 import { placedRegistry, placementsOf } from './assemble/placement.ts';
-import { lockedContext, openContext } from './context-directory.ts';
-import { manifestOf, openImage } from './images.ts';
+import { type ContextDirectory, lockedContext, openContext } from './context-directory.ts';
+import { type LocatedImage, manifestOf, openImage } from './images.ts';
 import { parseLocation } from './location.ts';
+import { lockCommand } from './lock/check.ts';
+import type { Lockfile } from './lock/lockfile.ts';
 import { platformsOf, type Workspace } from './workspace.ts';
 
 /** Many images: a registry, and what it is called. */
@@ -26,33 +37,45 @@ export interface ContextChoice {
 /**
  * The images at a location as a registry: those of a context as they would be in its cluster image,
  * those inside a cluster image, those of a registry directory or of a remote registry.
+ *
+ * @param prepare is told what a context pins before it is opened
  */
 export async function openRegistry(
   text: string,
   choice: ContextChoice,
   workspace: Workspace,
+  prepare: Prepare = async () => {},
 ): Promise<LocatedRegistry> {
   const remote = remoteRegistry(text, workspace);
   if (remote) return remote;
   if (text.startsWith('registry:')) {
-    const path = workspace.path(text.slice('registry:'.length));
-    if (!(await directory(path).entry('docker'))) {
-      throw new OciError(
-        'NOT_FOUND',
-        `${path} is no registry directory: it has no docker/registry`,
-      );
-    }
-    return { name: text, registry: distributionLayout(path) };
+    return { name: text, registry: await openDirectory(text, workspace) };
   }
   const path = workspace.path(text);
   const isDirectory = (await directory(path).entry(''))?.type === 'directory';
-  return isDirectory ? openContextRegistry(text, choice, workspace) : openInner(text, workspace);
+  if (isDirectory) return openContextRegistry(text, choice, workspace, prepare);
+  const image = await openImage(parseLocation(text), workspace);
+  return { name: text, registry: await innerRegistry(image, await manifestOf(image), text) };
+}
+
+/** What has to be done with the images of a context. */
+export type Prepare = (lockfile: Lockfile, context: ContextDirectory) => Promise<unknown>;
+
+/** `registry:DIR`, where there is one. */
+export async function openDirectory(
+  text: string,
+  workspace: Workspace,
+): Promise<DistributionLayout> {
+  const path = workspace.path(text.slice('registry:'.length));
+  if (await directory(path).entry(layoutPaths.repositories)) return distributionLayout(path);
+  throw new OciError('NOT_FOUND', `${text} is no registry: it has no ${layoutPaths.repositories}`);
 }
 
 async function openContextRegistry(
   text: string,
   { platform }: ContextChoice,
   workspace: Workspace,
+  prepare: Prepare,
 ): Promise<LocatedRegistry> {
   const { configuration, store } = workspace;
   const context = await openContext(workspace.path(text));
@@ -68,34 +91,33 @@ async function openContextRegistry(
     );
   }
   const buildArguments = configuration.buildArguments ?? {};
-  const lockfile = await lockedContext(
-    context,
-    { platforms, buildArguments, given: text },
-    workspace,
-  );
+  const command = lockCommand({ context: text, platform });
+  const lockfile = await lockedContext(context, { platforms, buildArguments, command }, workspace);
+  await prepare(lockfile, context);
   const placements = await placementsOf(lockfile, chosen, store);
   return { name: text, registry: placedRegistry(placements, store) };
 }
 
 /** The registry inside a cluster image, read where it lies. */
-async function openInner(text: string, workspace: Workspace): Promise<LocatedRegistry> {
-  const image = await openImage(parseLocation(text), workspace);
-  const manifest = await manifestOf(image);
+export async function innerRegistry(
+  { registry, repository }: LocatedImage,
+  manifest: Manifest,
+  name: string,
+): Promise<RegistryReader> {
   if (manifest.kind === 'index') {
-    throw new OciError('USAGE', `${text} is for several platforms`, {
+    throw new OciError('USAGE', `${name} is for several platforms`, {
       hint: 'Take one of them out with `cluster-image copy --platform`.',
     });
   }
-  const { registry, repository } = image;
   const files = await imageTree(
     manifest,
     ({ digest, size }) => registry.blob(repository, digest, size),
-    text,
+    name,
   );
   if (await files.entry(`${registryDirectory}/docker`)) {
-    return { name: text, registry: distributionReader(subTree(files, registryDirectory), text) };
+    return distributionReader(subTree(files, registryDirectory), name);
   }
-  throw new OciError('INPUT_INVALID', `${text} is no cluster image: it has no registry/`);
+  throw new OciError('INPUT_INVALID', `${name} is no cluster image: it has no registry/`);
 }
 
 /** `docker://HOST[/PREFIX]`, or undefined for what is none. */

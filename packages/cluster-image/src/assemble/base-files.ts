@@ -110,9 +110,8 @@ function onwards(stream: AsyncIterable<Uint8Array>): Content {
       const bytes = new Uint8Array(range.end - range.start);
       let at = first;
       for (const chunk of held) {
-        const from = Math.max(0, range.start - at);
-        const part = chunk.subarray(from, Math.max(from, range.end - at));
-        bytes.set(part, Math.max(0, at - range.start));
+        const [from, to] = [Math.max(range.start, at), Math.min(range.end, at + chunk.length)];
+        if (from < to) bytes.set(chunk.subarray(from - at, to - at), from - range.start);
         at += chunk.length;
       }
       yield bytes;

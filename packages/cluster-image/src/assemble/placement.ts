@@ -4,7 +4,6 @@ import {
   type Descriptor,
   type Digest,
   describe,
-  digestHex,
   formatPlatform,
   isDigest,
   isForeign,
@@ -108,8 +107,11 @@ async function storedManifest(store: Store, digest: Digest, reference: string): 
 
 /** The tag of an image that is only known by digest. */
 function digestTag(digest: Digest): string {
-  return `sha256-${digestHex(digest)}`;
+  return digest.replace(':', '-').slice(0, longestTag);
 }
+
+/** In characters; a sha512 digest has more. */
+const longestTag = 128;
 
 /** Settles who has a name; one that is pinned by digest as well gives way and goes by the digest. */
 function named(placed: readonly Placement[]): readonly Placement[] {

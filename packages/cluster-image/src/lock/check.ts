@@ -1,12 +1,18 @@
 import { formatPlatform, OciError, type Platform } from '@cluster-image/oci';
 import type { Discovery, Found, Origin } from '../discover/discovery.ts';
-import type { LockedImage, Lockfile } from './lockfile.ts';
+import { type LockedImage, type Lockfile, lockfileName } from './lockfile.ts';
 
 export interface Drift {
-  /** References the lockfile does not pin, or not for every platform. */
-  readonly missing: readonly Found[];
-  /** References it pins that nothing refers to any more. */
+  readonly missing: readonly Missing[];
+  /** References the lockfile pins that nothing refers to any more. */
   readonly unused: readonly string[];
+}
+
+/** A reference that the lockfile does not pin, or not as it is needed. */
+export interface Missing {
+  readonly image: Found;
+  /** What is wrong with its pin; empty where there is none. */
+  readonly why: string;
 }
 
 /** Compares a context with its lockfile, without asking any registry. */
@@ -16,37 +22,84 @@ export function driftOf(
   platforms: readonly Platform[],
 ): Drift {
   const wanted = platforms.map(formatPlatform);
-  const isPinned = (image: Found, pin: LockedImage | undefined): boolean =>
-    pin !== undefined &&
-    pin.archive === image.archive &&
-    wanted.every((platform) => pin.manifests[platform] !== undefined);
-  const missing = [
-    ...discovery.images.filter((image) => !isPinned(image, lockfile?.images[image.reference])),
-    ...discovery.bases.filter((image) => !isPinned(image, lockfile?.bases[image.reference])),
-  ];
-  const used = (found: readonly Found[]): ReadonlySet<string> =>
-    new Set(found.map(({ reference }) => reference));
-  const [images, bases] = [used(discovery.images), used(discovery.bases)];
+  const check = (
+    found: readonly Found[],
+    pins: Readonly<Record<string, LockedImage>> = {},
+  ): Drift => {
+    const used = new Set(found.map(({ reference }) => reference));
+    return {
+      missing: found.flatMap((image) => {
+        const why = faultOf(image, pins[image.reference], wanted);
+        return why === undefined ? [] : [{ image, why }];
+      }),
+      unused: Object.keys(pins).filter((reference) => !used.has(reference)),
+    };
+  };
+  const images = check(discovery.images, lockfile?.images);
+  const bases = check(discovery.bases, lockfile?.bases);
   return {
-    missing,
-    unused: [
-      ...Object.keys(lockfile?.images ?? {}).filter((reference) => !images.has(reference)),
-      ...Object.keys(lockfile?.bases ?? {}).filter((reference) => !bases.has(reference)),
-    ],
+    missing: [...images.missing, ...bases.missing],
+    unused: [...images.unused, ...bases.unused],
   };
 }
 
-/** Throws LOCK_DRIFT where something is not pinned, naming it, where it is referred to, and the way to pin it. */
-export function requirePinned({ missing }: Drift, contextPath: string): void {
+/** What is wrong with a pin; undefined where it fits. */
+function faultOf(
+  image: Found,
+  pin: LockedImage | undefined,
+  wanted: readonly string[],
+): string | undefined {
+  if (!pin) return '';
+  if (pin.archive !== image.archive) {
+    return pin.archive ? `pinned out of ${pin.archive}` : 'pinned out of a registry';
+  }
+  if (pin.repository !== image.repository) return 'pinned under another name';
+  const lacking = wanted.filter((platform) => pin.manifests[platform] === undefined);
+  return lacking.length === 0 ? undefined : `not pinned for ${lacking.join(', ')}`;
+}
+
+/**
+ * Throws LOCK_DRIFT where something is not pinned, naming it, where it is referred to, and the way to
+ * pin it.
+ *
+ * @param command what pins it
+ */
+export function requirePinned({ missing }: Drift, command: string): void {
   if (missing.length === 0) return;
   const lines = missing.map(
-    ({ reference, origins }) => `  ${reference}  (${originText(origins[0])})`,
+    ({ image: { reference, origins }, why }) =>
+      `  ${reference}  (${originText(origins[0])}${why && `; ${why}`})`,
   );
   throw new OciError(
     'LOCK_DRIFT',
-    `cluster-image.lock.json does not pin ${missing.length} of the context's images:\n${lines.join('\n')}`,
-    { hint: `Run \`cluster-image lock ${contextPath}\` and commit the lockfile.` },
+    `${lockfileName} does not pin ${missing.length} of the context's images:\n${lines.join('\n')}`,
+    { hint: `Run \`${command}\` and commit the lockfile.` },
   );
+}
+
+/** Throws LOCK_DRIFT where the lockfile pins what nothing refers to any more. */
+export function requireUsed({ unused }: Drift, command: string): void {
+  if (unused.length === 0) return;
+  const lines = unused.map((reference) => `  ${reference}`);
+  throw new OciError(
+    'LOCK_DRIFT',
+    `${lockfileName} pins what nothing refers to any more:\n${lines.join('\n')}`,
+    { hint: `Run \`${command}\` and commit the lockfile.` },
+  );
+}
+
+/** The command that writes the lockfile of a context, as it was asked for. */
+export function lockCommand(given: {
+  readonly context: string;
+  readonly file?: string | undefined;
+  readonly platform: readonly string[];
+}): string {
+  const { context, file, platform } = given;
+  const flags = [
+    ...(file === undefined ? [] : [`--file ${file}`]),
+    ...platform.map((each) => `--platform ${each}`),
+  ];
+  return ['cluster-image lock', context, ...flags].join(' ');
 }
 
 /** Throws INPUT_INVALID where the context means images that cannot be told. */
@@ -59,7 +112,7 @@ export function requireResolved({ unresolved }: Discovery): void {
     'INPUT_INVALID',
     `${unresolved.length} image references cannot be resolved:\n${lines.join('\n')}`,
     {
-      hint: 'Mend them; or list the text in .sealignore and the image it stands for in images/shim/.',
+      hint: 'Mend them; or list the text, or the file, in .sealignore and the images they stand for in images/shim/.',
     },
   );
 }

@@ -3,8 +3,8 @@ import {
   type Context,
   configLimit,
   type Descriptor,
+  type Digest,
   describe,
-  fileOf,
   formatPlatform,
   type Manifest,
   matchesPlatform,
@@ -16,61 +16,19 @@ import {
   type Repository,
   readConfig,
   type Tree,
+  throwIfAborted,
 } from '@cluster-image/oci';
 import { archive, soleRepository } from '@cluster-image/storage';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { everyOne } from '../failures.ts';
-import type { LockedImage, Lockfile } from './lockfile.ts';
+import { followed } from '../follow.ts';
+import { originText } from './check.ts';
+import { type LockedImage, type Lockfile, only } from './lockfile.ts';
 
 export interface LockOptions {
   readonly platforms: readonly Platform[];
   /** Which pins may move: those of these references, or all. Others stay as they are. */
   readonly update: 'all' | readonly string[];
-}
-
-/**
- * Pins every reference of a context. A pin that exists stays, whatever upstream means by the tag
- * now, unless it is to be updated or lacks a platform. Reads manifests only.
- *
- * Throws SOME_FAILED, naming every reference that could not be pinned.
- */
-export async function lock(
-  discovery: Discovery,
-  existing: Lockfile | undefined,
-  sources: LockSources,
-  options: LockOptions,
-  context: Context,
-): Promise<Lockfile> {
-  const platforms = options.platforms.map(formatPlatform);
-  const pinAll = async (
-    found: readonly Found[],
-    pins: Readonly<Record<string, LockedImage>>,
-  ): Promise<Record<string, LockedImage>> => {
-    const pinned = await everyOne(
-      found,
-      ({ reference }) => reference,
-      async (image) => {
-        const pin = pins[image.reference];
-        const mayMove = options.update === 'all' || options.update.includes(image.reference);
-        const isWhole = pin && platforms.every((platform) => pin.manifests[platform]);
-        const isSame = pin?.archive === image.archive && pin?.repository === image.repository;
-        if (pin && isWhole && isSame && !mayMove) return [image.reference, only(pin, platforms)];
-        // A missing platform is added to the image that is pinned, not to what the tag means by now.
-        const kept = pin && isSame && !mayMove ? pin.digest : undefined;
-        return [
-          image.reference,
-          await context.transfer(() => pinImage(image, kept, sources, options)),
-        ];
-      },
-    );
-    return Object.fromEntries(pinned);
-  };
-  return {
-    lockfileVersion: 1,
-    platforms,
-    images: await pinAll(discovery.images, existing?.images ?? {}),
-    bases: await pinAll(discovery.bases, existing?.bases ?? {}),
-  };
 }
 
 /** Where images are that are to be pinned. */
@@ -81,68 +39,133 @@ export interface LockSources {
   readonly tree: Tree;
 }
 
-function only(pin: LockedImage, platforms: readonly string[]): LockedImage {
-  const kept = Object.entries(pin.manifests).filter(([platform]) => platforms.includes(platform));
-  return { ...pin, manifests: Object.fromEntries(kept) };
+/**
+ * Pins every reference of a context. A pin that exists stays, whatever upstream means by the tag
+ * now, unless it is to be updated or lacks a platform; one that stays costs no request. Reads
+ * manifests and, of images for one platform, configs.
+ *
+ * Throws the failure, or SOME_FAILED, naming every reference that could not be pinned and where it is.
+ */
+export async function lock(
+  discovery: Discovery,
+  existing: Lockfile | undefined,
+  sources: LockSources,
+  options: LockOptions,
+  context: Context,
+): Promise<Lockfile> {
+  const all = [
+    ...discovery.images.map((image) => ({ image, section: 'images' as const })),
+    ...discovery.bases.map((image) => ({ image, section: 'bases' as const })),
+  ];
+  const pinned = await everyOne(
+    all,
+    ({ image: { reference, origins } }) => `${reference} (${originText(origins[0])})`,
+    async ({ image, section }) => {
+      const pin = existing?.[section][image.reference];
+      return { image, section, pin: await pinImage(image, pin, sources, options, context) };
+    },
+  );
+  const pinsOf = (wanted: 'images' | 'bases'): Record<string, LockedImage> =>
+    Object.fromEntries(
+      pinned
+        .filter(({ section }) => section === wanted)
+        .map(({ image, pin }) => [image.reference, pin]),
+    );
+  return {
+    lockfileVersion: 1,
+    platforms: options.platforms.map(formatPlatform),
+    images: pinsOf('images'),
+    bases: pinsOf('bases'),
+  };
 }
 
 async function pinImage(
   image: Found,
-  kept: string | undefined,
+  existing: LockedImage | undefined,
   sources: LockSources,
-  { platforms }: LockOptions,
+  { platforms, update }: LockOptions,
+  context: Context,
 ): Promise<LockedImage> {
-  const { reference } = image;
-  const source = image.archive
-    ? { registry: await openArchive(sources.tree, image.archive), repository: soleRepository }
-    : { registry: sources.upstream, repository: nameOf(parseReference(reference)) };
-  const root = await rootOf(source, image, kept);
-  const manifests: Record<string, { digest: Descriptor['digest']; size: number }> = {};
-  for (const platform of platforms) {
-    const { digest, size } = await choose(source, root, platform, reference);
-    manifests[formatPlatform(platform)] = { digest, size };
+  const { reference, archive, repository } = image;
+  const names = platforms.map(formatPlatform);
+  const isSame = existing?.archive === archive && existing?.repository === repository;
+  const pin = isSame ? existing : undefined;
+  const isWhole = names.every((name) => pin?.manifests[name]);
+  const mayMove = update === 'all' || update.includes(reference);
+  if (pin && isWhole && !mayMove) return only(pin, names);
+  throwIfAborted(context.signal);
+  return context.transfer(async () => {
+    const source = await sourceOf(image, sources);
+    // A missing platform is added to the image that is pinned, not to what the tag means by now.
+    const digest = pin && !mayMove ? pin.digest : await meaningOf(image, source);
+    if (pin && isWhole && digest === pin.digest) return only(pin, names);
+    const root = await source.registry.manifest(source.repository, digest);
+    if (!root) throw gone(digest, archive !== undefined);
+    const manifests: Record<string, { digest: Digest; size: number }> = {};
+    for (const platform of platforms) {
+      const { digest, size } = await choose(source, root, platform, reference);
+      manifests[formatPlatform(platform)] = { digest, size };
+    }
+    return {
+      ...(archive !== undefined && { archive }),
+      ...(repository !== undefined && { repository }),
+      ...describe(root),
+      manifests,
+    };
+  });
+}
+
+/** What is pinned is not there any more. */
+export function gone(digest: Digest, isArchived: boolean): OciError {
+  const where = isArchived ? 'the archive' : 'its registry';
+  return new OciError('NOT_FOUND', `${where} has no ${digest}, which is pinned`, {
+    hint: 'It was replaced or removed. `cluster-image lock CONTEXT --update REFERENCE` pins what is there now.',
+  });
+}
+
+async function sourceOf(
+  { reference, archive }: Found,
+  { upstream, tree }: LockSources,
+): Promise<Repository> {
+  if (archive === undefined) {
+    return { registry: upstream, repository: nameOf(parseReference(reference)) };
   }
-  const { archive, repository } = image;
-  return {
-    ...(archive !== undefined && { archive }),
-    ...(repository !== undefined && { repository }),
-    ...describe(root),
-    manifests,
-  };
+  return { registry: await openArchive(tree, archive), repository: soleRepository };
 }
 
 /** Opens `docker-archive:PATH` or `oci-archive:PATH` of a context. */
 export async function openArchive(tree: Tree, location: string): Promise<RegistryReader> {
   const path = posix.normalize(location.slice(location.indexOf(':') + 1));
-  const content = await fileOf(tree, path);
-  if (content) return archive(content, path);
+  const file = await followed(tree, path);
+  if (file) return archive(file.content, path);
   throw new OciError('NOT_FOUND', `there is no archive ${path} in the context`);
 }
 
-async function rootOf(
-  source: Repository,
+/** The digest that a reference means now. */
+async function meaningOf(
   { reference, archive }: Found,
-  kept: string | undefined,
-): Promise<Manifest> {
-  const { registry, repository } = source;
-  const { digest: pinned, tag = 'latest' } = parseReference(reference);
-  const wanted =
-    kept ?? pinned ?? (archive === undefined ? tag : await soleName(registry, archive));
-  const found = await registry.resolve(repository, wanted);
-  const root = found && (await registry.manifest(repository, found.digest));
-  if (root) return root;
-  throw new OciError('NOT_FOUND', `${reference}: there is no such image, or no access to it`, {
+  { registry, repository }: Repository,
+): Promise<Digest> {
+  const { digest, tag = 'latest' } = parseReference(reference);
+  if (archive !== undefined) return soleDigest(registry, archive);
+  const meant = digest ?? (await registry.resolve(repository, tag))?.digest;
+  if (meant) return meant;
+  throw new OciError('NOT_FOUND', 'there is no such image, or no access to it', {
     hint: 'Check the name and tag; for a private image log in to its registry first (docker login).',
   });
 }
 
-async function soleName(registry: RegistryReader, archive: string): Promise<string> {
-  const names = await Array.fromAsync(registry.tags(soleRepository));
-  const digests = new Set<string | undefined>();
-  for (const name of names) digests.add((await registry.resolve(soleRepository, name))?.digest);
-  const [name] = names;
-  if (name !== undefined && digests.size === 1) return name;
-  throw new OciError('INPUT_INVALID', `${archive} holds ${digests.size} images, not one`);
+async function soleDigest(registry: RegistryReader, archive: string): Promise<Digest> {
+  const digests = new Set<Digest>();
+  for await (const name of registry.tags(soleRepository)) {
+    const found = await registry.resolve(soleRepository, name);
+    if (found) digests.add(found.digest);
+  }
+  const [digest, ...others] = digests;
+  if (digest && others.length === 0) return digest;
+  throw new OciError('INPUT_INVALID', `${archive} holds ${digests.size} images, not one`, {
+    hint: 'Save each image into an archive of its own.',
+  });
 }
 
 /** The manifest of an image or index for one platform. */
@@ -158,23 +181,23 @@ async function choose(
     const has = root.manifests.flatMap((child) =>
       child.platform ? [formatPlatform(child.platform)] : [],
     );
-    throw noPlatform(reference, platform, has);
+    throw noPlatform(platform, has);
   }
   const { config } = root;
   const content = await source.registry.blob(source.repository, config.digest, config.size);
   if (!content || config.size > configLimit) {
-    throw new OciError('NOT_FOUND', `${reference}: its config ${config.digest} is missing`);
+    throw new OciError('NOT_FOUND', `its config ${config.digest} is missing`);
   }
   const actual = await readConfig(content, config, reference);
   if (matchesPlatform(platform, actual)) return describe(root);
-  throw noPlatform(reference, platform, [formatPlatform(actual)]);
+  throw noPlatform(platform, [formatPlatform(actual)]);
 }
 
-function noPlatform(reference: string, platform: Platform, has: readonly string[]): OciError {
+function noPlatform(platform: Platform, has: readonly string[]): OciError {
   const known = [...new Set(has)].filter((name) => !name.startsWith('unknown')).join(', ');
   return new OciError(
     'NOT_FOUND',
-    `${reference} is not there for ${formatPlatform(platform)}, only for ${known || 'nothing'}`,
+    `not there for ${formatPlatform(platform)}, only for ${known || 'nothing'}`,
     { hint: 'Choose another image or other platforms (--platform).' },
   );
 }

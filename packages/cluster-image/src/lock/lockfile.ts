@@ -6,12 +6,15 @@ import {
   isDigest,
   jsonOf,
   OciError,
+  type Platform,
   parsePlatform,
   parseReference,
   readAll,
   type Tree,
 } from '@cluster-image/oci';
 import { z } from 'zod';
+import type { Discovery, Found } from '../discover/discovery.ts';
+import { type Fault, readJson } from '../json-text.ts';
 
 export const lockfileName = 'cluster-image.lock.json';
 
@@ -73,6 +76,37 @@ export type LockedImage = Readonly<z.infer<typeof lockedImageSchema>>;
  */
 export type Lockfile = Readonly<z.infer<typeof lockfileSchema>>;
 
+/** What a lockfile says of some references and platforms, which it pins. */
+export function cutDown(
+  lockfile: Lockfile | undefined,
+  { images, bases }: Pick<Discovery, 'images' | 'bases'>,
+  platforms: readonly Platform[],
+): Lockfile {
+  const kept = platforms.map(formatPlatform);
+  const some = (
+    found: readonly Found[],
+    pins: Readonly<Record<string, LockedImage>> = {},
+  ): Record<string, LockedImage> =>
+    Object.fromEntries(
+      found.flatMap(({ reference }) => {
+        const pin = pins[reference];
+        return pin ? [[reference, only(pin, kept)]] : [];
+      }),
+    );
+  return {
+    lockfileVersion: 1,
+    platforms: kept,
+    images: some(images, lockfile?.images),
+    bases: some(bases, lockfile?.bases),
+  };
+}
+
+/** A pin for some of its platforms. */
+export function only(pin: LockedImage, platforms: readonly string[]): LockedImage {
+  const kept = Object.entries(pin.manifests).filter(([platform]) => platforms.includes(platform));
+  return { ...pin, manifests: Object.fromEntries(kept) };
+}
+
 /** The text of a lockfile: sorted, the same for the same pins. */
 export function formatLockfile(lockfile: Lockfile): string {
   const { lockfileVersion, platforms, images, bases } = lockfile;
@@ -113,52 +147,22 @@ export async function readLockfile(tree: Tree): Promise<Lockfile | undefined> {
 }
 
 export function parseLockfile(text: string): Lockfile {
-  const invalid = (line: number | undefined, why: string, cause?: unknown): OciError =>
+  const fault: Fault = (line, why, cause) =>
     new OciError(
       'INPUT_INVALID',
       `${lockfileName}${line === undefined ? '' : `:${line}`}: ${why}`,
       {
         cause,
-        hint: 'Restore it from version control, or write it anew with `cluster-image lock`.',
+        hint: 'Restore it from version control, or remove it and write it anew with `cluster-image lock`.',
       },
     );
-  const conflict = text.split('\n').findIndex((line) => /^(?:<{7}|={7}|>{7})/.test(line));
-  if (conflict >= 0) throw invalid(conflict + 1, 'has conflict markers; merge it, then lock again');
-  const json = jsonOf(text);
-  if (json === undefined) throw invalid(syntaxErrorLine(text), 'is not JSON');
-  const version = z.looseObject({ lockfileVersion: z.number() }).safeParse(json)
-    .data?.lockfileVersion;
-  if (version !== undefined && version > 1) {
-    throw invalid(undefined, `has version ${version}, which this release does not know; update it`);
+  const version = versionSchema.safeParse(jsonOf(text)).data?.lockfileVersion ?? 1;
+  if (version > 1) {
+    throw new OciError('INPUT_INVALID', `${lockfileName} has version ${version}`, {
+      hint: 'It was written by a later release. Use that one here as well.',
+    });
   }
-  const parsed = lockfileSchema.safeParse(json);
-  if (!parsed.success) throw invalid(undefined, z.prettifyError(parsed.error), parsed.error);
-  const repeated = repeatedKey(text);
-  if (repeated) throw invalid(repeated.line, `names ${repeated.key} twice`);
-  return parsed.data;
+  return readJson(text, lockfileSchema, fault);
 }
 
-/** The first line that cannot be part of JSON; undefined where that cannot be told. */
-function syntaxErrorLine(text: string): number | undefined {
-  try {
-    JSON.parse(text);
-  } catch (error) {
-    const at = /position (\d+)/.exec(error instanceof Error ? error.message : '')?.[1];
-    if (at !== undefined) return text.slice(0, Number(at)).split('\n').length;
-  }
-  return undefined;
-}
-
-/** A reference that stands in the text twice, of which JSON would silently keep one. */
-function repeatedKey(text: string): { key: string; line: number } | undefined {
-  let section = '';
-  const seen = new Set<string>();
-  for (const [at, line] of text.split('\n').entries()) {
-    section = /^ {2}"(images|bases)": \{/.exec(line)?.[1] ?? section;
-    const key = /^ {4}"([^"]+)": \{/.exec(line)?.[1];
-    if (key === undefined) continue;
-    if (seen.has(`${section} ${key}`)) return { key, line: at + 1 };
-    seen.add(`${section} ${key}`);
-  }
-  return undefined;
-}
+const versionSchema = z.looseObject({ lockfileVersion: z.number() });

@@ -25,6 +25,7 @@ import { lockedContext, openContext } from '../context-directory.ts';
 import { deliver } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
 import { parseLocation } from '../location.ts';
+import { lockCommand } from '../lock/check.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
@@ -82,7 +83,7 @@ export const buildVerb: Verb<typeof options, Built> = {
       requireSupported(kubefile);
       const lockfile = await lockedContext(
         opened,
-        { file: given.file, platforms, buildArguments, given: given.context },
+        { file: given.file, platforms, buildArguments, command: lockCommand(given) },
         workspace,
       );
       const sources = { upstream: network.upstream, tree: opened.tree };

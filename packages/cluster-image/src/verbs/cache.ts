@@ -3,6 +3,7 @@ import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { cache } from '../cache.ts';
 import { lockedContext, openContext } from '../context-directory.ts';
+import { lockCommand } from '../lock/check.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
@@ -39,7 +40,7 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const lockfile = await lockedContext(
         directory,
-        { file: given.file, platforms, buildArguments, given: given.context },
+        { file: given.file, platforms, buildArguments, command: lockCommand(given) },
         workspace,
       );
       const sources = { upstream: network.upstream, tree: directory.tree };

@@ -8,7 +8,7 @@ import {
 import { z } from 'zod';
 import { type LocatedImage, manifestOf, openImage } from '../images.ts';
 import { parseLocation } from '../location.ts';
-import { openRegistry } from '../registries.ts';
+import { innerRegistry } from '../registries.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
 import { sizeOf } from './build.ts';
@@ -66,7 +66,7 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
       const { digest, mediaType } = root;
       const inspected = { location: given.location, digest, mediaType, platforms };
       if (!given.images) return inspected;
-      const { registry } = await openRegistry(given.location, { platform: [] }, workspace);
+      const registry = await innerRegistry(image, root, given.location);
       const images: InnerImage[] = [];
       for await (const repository of registry.repositories()) {
         for await (const tag of registry.tags(repository)) {

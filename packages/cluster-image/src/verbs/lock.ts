@@ -3,7 +3,14 @@ import { bytes, formatReference, OciError, parseReference } from '@cluster-image
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { discoverIn, openContext } from '../context-directory.ts';
-import { driftOf, requirePinned, requireResolved } from '../lock/check.ts';
+import type { Discovery } from '../discover/discovery.ts';
+import {
+  driftOf,
+  lockCommand,
+  requirePinned,
+  requireResolved,
+  requireUsed,
+} from '../lock/check.ts';
 import { lock } from '../lock/lock.ts';
 import { formatLockfile, type Lockfile, lockfileName, readLockfile } from '../lock/lockfile.ts';
 import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
@@ -42,8 +49,13 @@ export const lockVerb: Verb<typeof options, Locked> = {
   summary: 'Pin the images of a context to digests in cluster-image.lock.json',
   positional: ['context', 'references'],
   options,
-  run: (given, environment, context) =>
-    withWorkspace(environment, given, context, given.context, async (workspace) => {
+  run: async (given, environment, context) => {
+    if (given.references.length > 0 && !given.update) {
+      throw new OciError('USAGE', 'references are only for --update', {
+        hint: 'Without it a lockfile pins whatever the context refers to.',
+      });
+    }
+    return withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { configuration, network } = workspace;
       const directory = await openContext(workspace.path(given.context));
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
@@ -58,20 +70,13 @@ export const lockVerb: Verb<typeof options, Locked> = {
       const platforms = platformsOf(given.platform, configuration);
       if (given.check) {
         const drift = driftOf(discovery, existing, platforms);
-        requirePinned(drift, given.context);
-        if (drift.unused.length > 0) {
-          throw new OciError(
-            'LOCK_DRIFT',
-            `${lockfileName} pins what nothing refers to any more: ${drift.unused.join(', ')}`,
-            { hint: `Run \`cluster-image lock ${given.context}\` and commit the lockfile.` },
-          );
-        }
+        requirePinned(drift, lockCommand(given));
+        requireUsed(drift, lockCommand(given));
         return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
       }
       const total = discovery.images.length + discovery.bases.length;
       context.report({ type: 'stage', name: 'lock', total });
-      const asked = given.references.map((text) => formatReference(parseReference(text)));
-      const update = given.update && asked.length === 0 ? 'all' : given.update ? asked : [];
+      const update = given.update ? movable(given.references, discovery) : [];
       const sources = { upstream: network.upstream, tree: directory.tree };
       const locked = await lock(
         discovery,
@@ -89,7 +94,8 @@ export const lockVerb: Verb<typeof options, Locked> = {
         images: Object.keys(locked.images).length,
         changes: changesBetween(existing, locked),
       };
-    }),
+    });
+  },
   lines: ({ lockfile, images, changes }) => [
     ...changes.map(({ reference, from, to }) => {
       if (from === undefined) return `+ ${reference} ${to}`;
@@ -98,6 +104,19 @@ export const lockVerb: Verb<typeof options, Locked> = {
     `${lockfile} pins ${images} images${changes.length === 0 ? ', as before' : ''}`,
   ],
 };
+
+/** The pins that may move. Throws USAGE for what the context does not refer to. */
+function movable(asked: readonly string[], { images, bases }: Discovery): 'all' | string[] {
+  if (asked.length === 0) return 'all';
+  const known = new Set([...images, ...bases].map(({ reference }) => reference));
+  return asked.map((text) => {
+    const reference = formatReference(parseReference(text));
+    if (known.has(reference)) return reference;
+    throw new OciError('USAGE', `the context does not refer to ${reference}`, {
+      hint: '`cluster-image discover` lists what it refers to.',
+    });
+  });
+}
 
 function changesBetween(before: Lockfile | undefined, after: Lockfile): readonly Change[] {
   const pins = (lockfile: Lockfile | undefined): ReadonlyMap<string, string> =>

@@ -2,22 +2,20 @@ import {
   blobsOf,
   type Content,
   type Context,
+  codeOf,
   type Digest,
+  isDamage,
   isForeign,
   type Manifest,
   OciError,
   type Repository,
   verified,
 } from '@cluster-image/oci';
-import {
-  distributionLayout,
-  type LayoutReport,
-  type Problem,
-  verifyLayout,
-} from '@cluster-image/storage';
+import { type LayoutReport, type Problem, verifyLayout } from '@cluster-image/storage';
 import { z } from 'zod';
 import { manifestOf, openImage } from '../images.ts';
 import { parseLocation } from '../location.ts';
+import { openDirectory } from '../registries.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
 import type { Verb } from './verb.ts';
@@ -46,7 +44,7 @@ export const verifyVerb: Verb<typeof options, Verified> = {
       }
       const location = parseLocation(given.location);
       if (location.kind === 'registry') {
-        const layout = distributionLayout(workspace.path(location.path));
+        const layout = await openDirectory(given.location, workspace);
         return { location: given.location, ...(await verifyLayout(layout, { sparse: false })) };
       }
       const image = await openImage(location, workspace);
@@ -100,7 +98,9 @@ async function verifyImage(
       if (!content) throw new OciError('NOT_FOUND', 'is missing');
       for await (const chunk of verified(content, digest, 'blob').open()) bytes += chunk.length;
     } catch (error) {
-      if (!(error instanceof OciError) || error.code === 'ABORTED') throw error;
+      // That a registry cannot be reached says nothing of the image.
+      const isFault = isDamage(error) || codeOf(error) === 'NOT_FOUND';
+      if (!isFault || !(error instanceof OciError)) throw error;
       problems.push({ path: digest, why: error.message });
     }
   }
