@@ -8,14 +8,14 @@ import {
 import { type ImageFixture, putFixture } from '@cluster-image/testing';
 import type { Discovery, Found } from '../src/discover/discovery.ts';
 
-/** A registry that stands for all there are, with these images by their references. */
+/** A registry that stands for all there are, with these images by their references; those with a digest have no tag. */
 export async function upstreamOf(
   images: Readonly<Record<string, ImageFixture>>,
 ): Promise<Registry> {
   const registry = memory();
   for (const [reference, fixture] of Object.entries(images)) {
-    const { tag, ...name } = parseReference(reference);
-    await putFixture(registry, nameOf(name), fixture, tag);
+    const { tag, digest, ...name } = parseReference(reference);
+    await putFixture(registry, nameOf(name), fixture, digest ? undefined : tag);
   }
   return registry;
 }

@@ -45,29 +45,32 @@ export function pack(
     } else if (isInRegistry(entry.path)) links.push(entry);
     else context.push(entry);
   }
-  const own = ownLayers([...blobs.values()], maxLayers - baseLayers - others);
+  const room = maxLayers - baseLayers - others;
+  const own = ownLayers([...blobs.values()], room);
   const shelved = shelve([...blobs.values()].filter((blob) => !own.includes(blob)));
-  return [...own.map((blob) => [blob]), ...shelved, links, context]
-    .filter((entries) => entries.length > 0)
-    .map((entries) => planOf(entries, files));
+  const layers = [...own.map((blob) => [blob]), ...shelved, links, context].filter(
+    (entries) => entries.length > 0,
+  );
+  // Whether there is room may not depend on which shelves happen to stay empty.
+  if ((blobs.size > 0 && room < shelves) || baseLayers + layers.length > maxLayers) {
+    throw new OciError(
+      'UNSUPPORTED',
+      `the base image has ${baseLayers} layers, which leaves too few of ${maxLayers}`,
+      { hint: 'Raise --max-layers (dockerd loads up to 125), or use a base with fewer layers.' },
+    );
+  }
+  return layers.map((entries) => planOf(entries, files));
 }
 
 type Blob = PlanEntry & { readonly type: 'file' };
 
 function ownLayers(blobs: readonly Blob[], room: number): readonly Blob[] {
-  if (room < shelves && blobs.length > 0) {
-    throw new OciError(
-      'UNSUPPORTED',
-      `the base image leaves ${Math.max(0, room)} layers, at least ${shelves} are needed`,
-      { hint: 'Raise --max-layers (dockerd loads up to 125), or use a base with fewer layers.' },
-    );
-  }
   const large = blobs.filter(({ size }) => size >= largeBlob);
   // Without small blobs, and with room for all large ones, no shelf is needed.
   const most = large.length === blobs.length && large.length <= room ? room : room - shelves;
   return large
     .sort((a, b) => b.size - a.size || compareBytes(a.digest, b.digest))
-    .slice(0, most)
+    .slice(0, Math.max(0, most))
     .sort((a, b) => compareBytes(a.digest, b.digest));
 }
 
