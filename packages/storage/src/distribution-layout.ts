@@ -120,7 +120,6 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
         tag === undefined
           ? []
           : [layoutPaths.tagged(repository, tag, digest), layoutPaths.tag(repository, tag)];
-      await disk.flush();
       await disk.write(disk.path(layoutPaths.blob(digest)), manifest.bytes, 0o444);
       await disk.flush();
       // A registry lists a repository by this directory, which an index alone would not make.

@@ -39,6 +39,7 @@ describe('four processes at once', () => {
         { kind: 'layout', root: layout, repository: '', numbers: named(turn) },
       );
     });
+    await Promise.all(children.map(ready));
     await all(children);
   }, timeout);
 
@@ -101,7 +102,8 @@ test('D01: a process that is killed at any moment leaves a store that verifies, 
   let killed = 0;
   for (let round = 0; round < 4; round++) {
     const child = putting(images.map((_, at) => (round * 2 + at) % images.length));
-    await once(child.stdout ?? child, 'data');
+    await ready(child);
+    child.stdin?.write('go\n');
     await new Promise((resolve) => setTimeout(resolve, next() * 120));
     child.kill('SIGKILL');
     const [, signal] = await once(child, 'exit');
@@ -157,13 +159,18 @@ function start(log: string, ...tasks: readonly Task[]): ChildProcess {
       log,
       ...tasks.map((task) => JSON.stringify(task)),
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['pipe', 'pipe', 'pipe'] },
   );
   started.push(child);
   return child;
 }
 
-/** Waits for processes to end, and asserts that none had anything to complain of. */
+/** Waits until a process can begin at a word. */
+async function ready(child: ChildProcess): Promise<void> {
+  await once(child.stdout ?? child, 'data');
+}
+
+/** Lets processes begin and waits for them to end, and asserts that none had anything to complain of. */
 async function all(children: readonly ChildProcess[]): Promise<void> {
   const results = await Promise.all(
     children.map(async (child) => {
@@ -171,6 +178,7 @@ async function all(children: readonly ChildProcess[]): Promise<void> {
       child.stderr?.on('data', (chunk) => {
         complaints += chunk;
       });
+      child.stdin?.end('go\n');
       const [code] = await once(child, 'close');
       return { code, complaints };
     }),

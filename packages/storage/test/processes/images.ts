@@ -38,7 +38,7 @@ function slow(body: Uint8Array, opened: () => void): Content {
       opened();
       for (let at = start; at < end; at += 8 * 1024) {
         yield body.subarray(at, Math.min(end, at + 8 * 1024));
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await new Promise((resolve) => setTimeout(resolve, 3));
       }
     },
   };
