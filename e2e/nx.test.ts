@@ -80,7 +80,7 @@ describe('the example workspace', () => {
     try {
       const env = { ...environment('one'), CLUSTER_IMAGE_STORE: join(work, 'three/store') };
       const location = `docker://${target.host}/acme/cluster:1.0.0`;
-      const args = ['run', 'cluster:push-image', '--target', location, '--plainHttp', target.host];
+      const args = ['run', 'cluster:push-image', '--to', location, '--plainHttp', target.host];
       const printed = await nx(args, { env });
       expect(printed).toContain('building it again');
       expect(printed).toContain(`digest  ${first}`);
@@ -94,10 +94,10 @@ describe('the example workspace', () => {
   test('saves an archive and materialises its registry', async () => {
     const env = environment('one');
     const archive = join(work, 'cluster.tar');
-    await nx(['run', 'cluster:save-image', '--target', `docker-archive:${archive}`], { env });
+    await nx(['run', 'cluster:save-image', '--to', `docker-archive:${archive}`], { env });
     expect((await result(['verify', `docker-archive:${archive}`])).problems).toEqual([]);
     const registry = join(work, 'registry');
-    await nx(['run', 'cluster:sync-registry', '--target', `registry:${registry}`], { env });
+    await nx(['run', 'cluster:sync-registry', '--to', `registry:${registry}`], { env });
     expect((await result(['verify', `registry:${registry}`])).problems).toEqual([]);
   });
 

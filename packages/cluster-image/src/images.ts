@@ -1,13 +1,17 @@
 import {
   copy,
   formatReference,
+  isTag,
   type Manifest,
   nameOf,
   OciError,
+  parseReference,
+  type Reference,
   type RegistryReader,
   type Repository,
 } from '@cluster-image/oci';
 import {
+  type ArchivedName,
   archive,
   directory,
   file,
@@ -19,13 +23,16 @@ import {
   soleRepository,
   virtualRegistry,
 } from '@cluster-image/storage';
-import { formatLocation, type Location, tagOf } from './location.ts';
+import { formatLocation, type Location } from './location.ts';
+import { reporting } from './progress.ts';
 import type { Workspace } from './workspace.ts';
 
 /** An image at some location. */
 export interface LocatedImage extends Repository {
   /** Tag or digest there. */
   readonly reference: string;
+  /** What it is called there: a whole reference, or only a tag. */
+  readonly name?: string;
 }
 
 /** Finds the image that a location names. Throws NOT_FOUND, and USAGE where it names none or several. */
@@ -34,21 +41,24 @@ export async function openImage(location: Location, workspace: Workspace): Promi
   switch (location.kind) {
     case 'docker': {
       const { host, repository, tag, digest } = location.reference;
-      return { registry: network.registry(host), repository, reference: digest ?? tag ?? 'latest' };
+      const registry = network.registry(host);
+      const name = formatReference(location.reference);
+      return { registry, repository, reference: digest ?? tag ?? 'latest', name };
     }
     case 'store': {
       const { reference } = location;
+      const name = formatReference(reference);
       const built = await store.image(reference);
       if (built) {
         const registry = virtualRegistry(built, store.blobs);
-        return { registry, repository: soleRepository, reference: built.root.digest };
+        return { registry, repository: soleRepository, reference: built.root.digest, name };
       }
       const repository = nameOf(reference);
       const wanted = reference.digest ?? reference.tag ?? 'latest';
       const found = await store.registry.resolve(repository, wanted);
-      if (found) return { registry: store.registry, repository, reference: found.digest };
-      throw new OciError('NOT_FOUND', `the store has no image ${formatReference(reference)}`, {
-        hint: `To read it from its registry, write docker://${formatReference(reference)}.`,
+      if (found) return { registry: store.registry, repository, reference: found.digest, name };
+      throw new OciError('NOT_FOUND', `the store has no image ${name}`, {
+        hint: `To read it from its registry, write docker://${name}.`,
       });
     }
     case 'oci': {
@@ -83,7 +93,7 @@ async function soleImage(
   if (name !== undefined) {
     const wanted = names.find((known) => known === name || sameTag(known, name));
     const found = wanted ?? ((await registry.resolve(soleRepository, name)) && name);
-    if (found) return { registry, repository: soleRepository, reference: found };
+    if (found) return { registry, repository: soleRepository, reference: found, name: wanted };
     throw new OciError('NOT_FOUND', `${formatLocation(location)}: there is no image of that name`, {
       hint: names.length > 0 ? `There is: ${names.join(', ')}.` : 'It holds no image.',
     });
@@ -95,7 +105,8 @@ async function soleImage(
   }
   const [only, ...others] = digests;
   if (only !== undefined && others.length === 0) {
-    return { registry, repository: soleRepository, reference: only };
+    const known = names.find((each) => !isTag(each)) ?? names[0];
+    return { registry, repository: soleRepository, reference: only, name: known };
   }
   throw new OciError(
     only === undefined ? 'NOT_FOUND' : 'USAGE',
@@ -104,24 +115,15 @@ async function soleImage(
   );
 }
 
-/** Archives name images by whole references, people by the tag. */
+/** Layouts name images by whole references, people by the tag. */
 function sameTag(known: string, name: string): boolean {
-  try {
-    return tagOf(known) === name;
-  } catch {
-    return false;
-  }
+  return referenceIn(known)?.tag === name;
 }
 
-/**
- * Brings an image to a location: what is there already is not sent. Returns its manifest.
- *
- * @param name what the image is called where the location does not say
- */
+/** Brings an image to a location: what is there already is not sent. Returns its manifest. */
 export async function deliver(
   source: LocatedImage,
   target: Location,
-  name: string,
   workspace: Workspace,
 ): Promise<Manifest> {
   const { store, network, context } = workspace;
@@ -142,19 +144,18 @@ export async function deliver(
     }
     case 'oci': {
       const registry = ociLayout(workspace.path(target.path));
-      const tag = target.name ?? tagOf(name);
+      const { tag } = archivedName(target.name, source.name);
       const there = { registry, repository: soleRepository };
       return copy(source, source.reference, there, { tag, recheck: true }, context);
     }
     case 'oci-archive':
     case 'docker-archive': {
       const root = await manifestOf(source);
-      const given = target.name ?? name;
       const content = await imageArchive(
-        source.registry,
+        reporting(source.registry, context),
         source.repository,
         root,
-        { name: target.kind === 'oci-archive' ? tagOf(given) : given, repoTag: given },
+        archivedName(target.name, source.name),
         target.kind === 'oci-archive' ? 'oci' : 'docker',
       );
       await saveFile(workspace.path(target.path), content);
@@ -168,6 +169,23 @@ export async function deliver(
           hint: 'Use `cluster-image sync` for that.',
         },
       );
+  }
+}
+
+/** What an image is to be called in a layout or archive, from what was asked for and what it is called so far. */
+function archivedName(wanted: string | undefined, known: string | undefined): ArchivedName {
+  const [given, before] = [wanted, known].map((name) => name && referenceIn(name));
+  const tag = (given ? given.tag : wanted) ?? (before ? before.tag : known) ?? 'latest';
+  const whole = given || before;
+  return { tag, ...(whole && { reference: `${nameOf(whole)}:${tag}` }) };
+}
+
+/** The reference that a name in a layout is; undefined for what is only a tag, or no reference. */
+function referenceIn(name: string): Reference | undefined {
+  try {
+    return isTag(name) ? undefined : parseReference(name);
+  } catch {
+    return undefined;
   }
 }
 

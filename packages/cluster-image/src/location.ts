@@ -1,10 +1,4 @@
-import {
-  formatReference,
-  isTag,
-  OciError,
-  parseReference,
-  type Reference,
-} from '@cluster-image/oci';
+import { formatReference, OciError, parseReference, type Reference } from '@cluster-image/oci';
 
 /**
  * Where an image, or a registry of images, is; spelt as skopeo's transports are
@@ -78,9 +72,4 @@ export function formatLocation(location: Location): string {
     default:
       return [location.kind, location.path, ...(location.name ? [location.name] : [])].join(':');
   }
-}
-
-/** The tag by which a name goes in an OCI layout: that of a reference, or the name as it is. */
-export function tagOf(name: string): string {
-  return isTag(name) ? name : (parseReference(name).tag ?? 'latest');
 }

@@ -1,4 +1,4 @@
-import type { Context } from '@cluster-image/oci';
+import type { Content, Context, RegistryReader } from '@cluster-image/oci';
 
 /** What went over the counter, in bytes. */
 export interface Moved {
@@ -44,4 +44,25 @@ export async function forImage<T>(
     context.report({ type: 'image', reference, state: 'failed', bytes, message });
     throw error;
   }
+}
+
+/** The same registry, reporting what is read of its blobs. */
+export function reporting(registry: RegistryReader, context: Context): RegistryReader {
+  return {
+    ...registry,
+    async blob(repository, digest, size) {
+      const content = await registry.blob(repository, digest, size);
+      return content && { ...content, open };
+
+      async function* open(range?: Parameters<Content['open']>[0]): AsyncIterable<Uint8Array> {
+        const event = { type: 'blob', repository, digest, size: content?.size ?? 0 } as const;
+        context.report({ ...event, state: 'start' });
+        for await (const chunk of content?.open(range) ?? []) {
+          context.report({ ...event, state: 'moved', moved: chunk.length });
+          yield chunk;
+        }
+        context.report({ ...event, state: 'done' });
+      }
+    },
+  };
 }

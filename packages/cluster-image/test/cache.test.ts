@@ -242,7 +242,7 @@ describe('Y10: where some images fail', () => {
 describe('an archive of the context', () => {
   async function archived(fixture: ImageFixture): Promise<Uint8Array> {
     const registry = await upstreamOf({ 'a.io/b:1': fixture });
-    const names = { name: 'app', repoTag: 'app:1' };
+    const names = { tag: '1', reference: 'app:1' };
     const content = await imageArchive(registry, 'a.io/b', fixture.root, names, 'oci');
     return readAll(content, content.size);
   }

@@ -93,7 +93,7 @@ function project(root: string, hasCharts: boolean, options: PluginOptions): Crea
     [syncTargetName]: target('sync-registry', 'Bring every image into a registry', {
       cache: false,
       dependsOn: [cacheTargetName],
-      options: { source: root, target: `registry:${at('registry')}` },
+      options: { from: root, to: `registry:${at('registry')}` },
     }),
     [buildTargetName]: target('build-image', 'Build the cluster image', {
       cache: true,
@@ -110,14 +110,14 @@ function project(root: string, hasCharts: boolean, options: PluginOptions): Crea
     [pushTargetName]: target('push-image', 'Push the cluster image to its registry', {
       cache: false,
       dependsOn: [buildTargetName],
-      options: { source: `oci:${at('dist/image')}`, buildTarget: buildTargetName },
+      options: { from: `oci:${at('dist/image')}`, buildTarget: buildTargetName },
     }),
     [saveTargetName]: target('save-image', 'Save the cluster image as an archive', {
       cache: false,
       dependsOn: [buildTargetName],
       options: {
-        source: `oci:${at('dist/image')}`,
-        target: `docker-archive:${at('dist/image.tar')}`,
+        from: `oci:${at('dist/image')}`,
+        to: `docker-archive:${at('dist/image.tar')}`,
         buildTarget: buildTargetName,
       },
     }),

@@ -12,14 +12,14 @@ import {
   sizeMismatch,
   verified,
 } from '@cluster-image/oci';
-import { ociBlobPath, ociLayoutFiles, refName } from './oci-layout.ts';
+import { containerdName, ociBlobPath, ociLayoutFiles, refName } from './oci-layout.ts';
 import { type TarEntry, tarball } from './tar-writer.ts';
 
-export interface ArchivedReference {
-  /** What the layout calls the image: a tag, or a whole reference. */
-  readonly name: string;
-  /** What docker calls it: `name:tag`. */
-  readonly repoTag: string;
+/** What an archive calls its image. */
+export interface ArchivedName {
+  readonly tag: string;
+  /** The whole reference, with that tag; without one, docker has no name for the image. */
+  readonly reference?: string;
 }
 
 /**
@@ -34,14 +34,15 @@ export async function imageArchive(
   source: RegistryReader,
   repository: string,
   root: Manifest,
-  reference: ArchivedReference,
+  name: ArchivedName,
   format: 'oci' | 'docker',
 ): Promise<Content> {
   const blobs = new Map<Digest, Content>();
+  const what = name.reference ?? name.tag;
   await collect(root);
-  const named = { ...describe(root), annotations: { [refName]: reference.name } };
+  const named = { ...describe(root), annotations: nameAnnotations(name) };
   const files: Record<string, string> = { ...ociLayoutFiles([named]) };
-  if (format === 'docker') files['manifest.json'] = dockerManifest(root, reference);
+  if (format === 'docker') files['manifest.json'] = dockerManifest(root, name);
   return tarball([
     ...directories([
       'blobs',
@@ -68,21 +69,26 @@ export async function imageArchive(
     const found = await source.blob(repository, digest, size);
     if (!found) throw missing('blob', digest);
     if (found.size !== size) {
-      throw sizeMismatch(`blob of ${reference.repoTag}`, digest, size, found.size);
+      throw sizeMismatch(`blob of ${what}`, digest, size, found.size);
     }
-    blobs.set(digest, verified(found, digest, `blob of ${reference.repoTag}`));
+    blobs.set(digest, verified(found, digest, `blob of ${what}`));
   }
 
-  function missing(what: string, digest: Digest): OciError {
-    return new OciError('NOT_FOUND', `${reference.repoTag}: the source has no ${what} ${digest}`);
+  function missing(part: string, digest: Digest): OciError {
+    return new OciError('NOT_FOUND', `${what}: the source has no ${part} ${digest}`);
   }
 }
 
-function dockerManifest(root: Manifest, { repoTag }: ArchivedReference): string {
+/** Both names by which tools look for an image in a layout. */
+function nameAnnotations({ tag, reference }: ArchivedName): Readonly<Record<string, string>> {
+  return { [refName]: tag, ...(reference !== undefined && { [containerdName]: reference }) };
+}
+
+function dockerManifest(root: Manifest, { tag, reference }: ArchivedName): string {
   if (root.kind === 'index') {
     throw new OciError(
       'UNSUPPORTED',
-      `${repoTag} has several platforms, a docker archive has one`,
+      `${reference ?? tag} has several platforms, a docker archive has one`,
       {
         hint: 'Choose one with --platform, or save it as oci-archive:.',
       },
@@ -92,7 +98,7 @@ function dockerManifest(root: Manifest, { repoTag }: ArchivedReference): string 
   return JSON.stringify([
     {
       Config: ociBlobPath(image.config.digest),
-      RepoTags: [repoTag],
+      RepoTags: reference === undefined ? [] : [reference],
       Layers: image.layers.map((layer) => ociBlobPath(layer.digest)),
     },
   ]);

@@ -30,7 +30,7 @@ import { takeTurn } from './turn.ts';
 export const refName = 'org.opencontainers.image.ref.name';
 
 /** The name that containerd gives to an entry beside or instead of `refName`. */
-const containerdName = 'io.containerd.image.name';
+export const containerdName = 'io.containerd.image.name';
 
 /** The one repository of registries that have no names for repositories: layouts and archives of single images. */
 export const soleRepository = '';

@@ -103,7 +103,7 @@ describe('an image that is written', () => {
   ] as const)(
     'P9: %s is read back byte for byte from an archive of the format %s',
     async (_, format, fixture) => {
-      const reference = { name: 'docker.io/library/app:1', repoTag: 'app:1' };
+      const reference = { tag: '1', reference: 'docker.io/library/app:1' };
       const content = await imageArchive(
         await source(fixture),
         'app',
@@ -117,9 +117,9 @@ describe('an image that is written', () => {
       if (!saved) throw new Error('no file');
       expect(saved.size).toBe(content.size);
       const reader = await archive(saved, path);
-      expect(await Array.fromAsync(reader.tags(''))).toEqual([reference.name]);
+      expect(await Array.fromAsync(reader.tags(''))).toEqual([reference.tag, reference.reference]);
       expect(await Array.fromAsync(reader.repositories())).toEqual(['']);
-      expect(await wholeTag(reader, '', reference.name)).toBe(fixture.root.digest);
+      expect(await wholeTag(reader, '', reference.reference)).toBe(fixture.root.digest);
       for (const manifest of fixture.manifests) {
         expect((await reader.manifest('', manifest.digest))?.bytes).toEqual(manifest.bytes);
       }
@@ -139,7 +139,7 @@ describe('an image that is written', () => {
       await source(image),
       'app',
       image.root,
-      { name: 'full:1', repoTag: 'app:1' },
+      { tag: '1', reference: 'docker.io/library/app:1' },
       'docker',
     );
     const tree = await tarTree(content, what);
@@ -152,16 +152,26 @@ describe('an image that is written', () => {
     expect(await text('manifest.json')).toEqual([
       {
         Config: ociBlobPath(image.root.config.digest),
-        RepoTags: ['app:1'],
+        RepoTags: ['docker.io/library/app:1'],
         Layers: image.root.layers.map(({ digest }) => ociBlobPath(digest)),
       },
     ]);
     expect(await text('oci-layout')).toEqual({ imageLayoutVersion: '1.0.0' });
-    expect(await text('index.json')).toMatchObject({ manifests: [{ digest: image.root.digest }] });
+    expect(await text('index.json')).toMatchObject({
+      manifests: [
+        {
+          digest: image.root.digest,
+          annotations: {
+            'org.opencontainers.image.ref.name': '1',
+            'io.containerd.image.name': 'docker.io/library/app:1',
+          },
+        },
+      ],
+    });
   });
 
   test('of several platforms is UNSUPPORTED for docker', async () => {
-    const reference = { name: 'app:1', repoTag: 'app:1' };
+    const reference = { tag: '1', reference: 'app:1' };
     const error = await failure(
       imageArchive(await source(index), 'app', index.root, reference, 'docker'),
     );
@@ -187,20 +197,14 @@ describe('an image that is written', () => {
         );
       },
     };
-    const content = await imageArchive(
-      counting,
-      'app',
-      image.root,
-      { name: 'x', repoTag: 'x' },
-      'oci',
-    );
+    const content = await imageArchive(counting, 'app', image.root, { tag: 'x' }, 'oci');
     expect(opened).toBe(0);
     await Array.fromAsync(content.open());
     expect(opened).toBe(image.blobs.size);
   });
 
   test('T04: without one of its parts is NOT_FOUND, naming it', async () => {
-    const reference = { name: 'app:1', repoTag: 'app:1' };
+    const reference = { tag: '1', reference: 'app:1' };
     const registry = memory();
     await registry.putManifest('app', index.root, '1');
     const child = await failure(imageArchive(registry, 'app', index.root, reference, 'oci'));
@@ -240,7 +244,7 @@ describe('an image that is written', () => {
     };
     const path = `${await temporaryDirectory()}/out.tar`;
     await saveFile(path, bytes('old'));
-    const reference = { name: 'app:1', repoTag: 'app:1' };
+    const reference = { tag: '1', reference: 'app:1' };
     const error = await failure(
       imageArchive(damaged, 'app', image.root, reference, 'oci').then((content) =>
         saveFile(path, content),
@@ -625,7 +629,7 @@ test('a manifest of a sha512 digest is archived under it', async () => {
     await source(image),
     'app',
     root,
-    { name: 'x:1', repoTag: 'x:1' },
+    { tag: '1', reference: 'x:1' },
     'oci',
   );
   expect(await wholeTag(await archive(content, what), '', 'x:1')).toBe(root.digest);

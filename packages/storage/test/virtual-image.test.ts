@@ -294,7 +294,7 @@ describe('the registry of a virtual image', () => {
       createContext(),
     );
     expect(await wholeTag(whole, 'x', '1')).toBe(image.root.digest);
-    const reference = { name: 'app:1', repoTag: 'app:1' };
+    const reference = { tag: '1', reference: 'app:1' };
     const thin = await imageArchive(registry, '', image.root, reference, 'oci');
     const thick = await imageArchive(whole, 'x', image.root, reference, 'oci');
     expect(await digestContent(thin)).toBe(await digestContent(thick));

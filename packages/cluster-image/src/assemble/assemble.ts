@@ -195,10 +195,11 @@ function withRegistry(
   files: ReadonlyMap<string, PlanEntry>,
   registry: ReadonlyMap<string, PlanEntry>,
 ): ReadonlyMap<string, PlanEntry> {
-  const [last = ''] = [...registry.keys()].slice(-1);
+  const [last = registryDirectory] = [...registry.keys()].slice(-1);
+  if (last === registryDirectory) return files;
   const path = last.slice(registryDirectory.length);
   const isCopied = [...files.keys()].some((known) => `/${known}`.endsWith(path));
-  return isCopied || registry.size === 0 ? files : new Map([...files, ...registry]);
+  return isCopied ? files : new Map([...files, ...registry]);
 }
 
 /** Files of the context go into the store, so that what is built can be delivered when the context has changed. */

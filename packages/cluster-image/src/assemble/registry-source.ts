@@ -13,7 +13,8 @@ export function registrySource(
   placements: readonly Placement[],
   root: string,
 ): ReadonlyMap<string, PlanEntry> {
-  const entries = new Map<string, PlanEntry>();
+  // There is one even without images, so that a build file which copies it needs no other form.
+  const entries = new Map<string, PlanEntry>([[root, directoryEntry(root)]]);
   const add = (entry: PlanEntry): void => {
     for (const parent of parentsOf(entry.path)) entries.set(parent, directoryEntry(parent));
     entries.set(entry.path, entry);

@@ -119,8 +119,9 @@ export const buildVerb: Verb<typeof options, Built> = {
         registry: virtualRegistry(image, store.blobs),
         repository: soleRepository,
         reference: image.root.digest,
+        name,
       };
-      for (const target of targets) await deliver(located, target, name, workspace);
+      for (const target of targets) await deliver(located, target, workspace);
       if (given.digestFile !== undefined) {
         await saveFile(workspace.path(given.digestFile), bytes(`${image.root.digest}\n`));
       }

@@ -8,41 +8,41 @@ import type { Verb } from './verb.ts';
 
 const options = commonOptions.extend({
   ...platformOption.shape,
-  source: z
+  from: z
     .string()
     .describe(
       'Context, cluster image, registry:DIR or docker://HOST whose images are to be brought',
     ),
-  target: z.string().describe('registry:DIR or docker://HOST[/PREFIX]'),
+  to: z.string().describe('registry:DIR or docker://HOST[/PREFIX]'),
 });
 
 export interface SyncedRegistry {
-  readonly source: string;
-  readonly target: string;
+  readonly from: string;
+  readonly to: string;
   readonly images: readonly Synced[];
 }
 
 export const syncVerb: Verb<typeof options, SyncedRegistry> = {
   name: 'sync',
   summary: 'Bring every image of a context, cluster image or registry into a registry',
-  positional: ['source', 'target'],
+  positional: ['from', 'to'],
   options,
   run: (given, environment, context) =>
     withWorkspace(
       environment,
       given,
       context,
-      given.source.includes(':') ? '.' : given.source,
+      given.from.includes(':') ? '.' : given.from,
       async (workspace) => {
-        const target = openTarget(given.target, workspace);
+        const target = openTarget(given.to, workspace);
         const { network, store, context: running } = workspace;
         // The images of a context have to be in the store before they can be brought anywhere.
         const fill: Prepare = (lockfile, { tree }) =>
           cache(lockfile, store, { upstream: network.upstream, tree }, running);
-        const source = await openRegistry(given.source, given, workspace, fill);
+        const source = await openRegistry(given.from, given, workspace, fill);
         const images = await sync(source.registry, target.registry, workspace.context);
-        return { source: given.source, target: given.target, images };
+        return { from: given.from, to: given.to, images };
       },
     ),
-  lines: ({ target, images }) => [`${images.length} images are in ${target}`],
+  lines: ({ to, images }) => [`${images.length} images are in ${to}`],
 };

@@ -1,10 +1,4 @@
-import {
-  type Digest,
-  formatReference,
-  matchesPlatform,
-  OciError,
-  parsePlatform,
-} from '@cluster-image/oci';
+import { type Digest, matchesPlatform, OciError, parsePlatform } from '@cluster-image/oci';
 import { z } from 'zod';
 import { deliver, type LocatedImage, manifestOf, openImage } from '../images.ts';
 import { formatLocation, type Location, parseLocation } from '../location.ts';
@@ -14,16 +8,16 @@ import { commonOptions, withWorkspace } from '../workspace.ts';
 import type { Verb } from './verb.ts';
 
 const options = commonOptions.extend({
-  source: z.string().describe('Location of the image'),
-  target: z.string().optional().describe('Location to bring it to'),
+  from: z.string().describe('Location of the image'),
+  to: z.string().optional().describe('Location to bring it to'),
   platform: z.string().optional().describe('Of an image for several platforms, only this one'),
 });
 
 type Options = z.infer<typeof options>;
 
 export interface Transferred extends Moved {
-  readonly source: string;
-  readonly target: string;
+  readonly from: string;
+  readonly to: string;
   readonly digest: Digest;
 }
 
@@ -31,25 +25,25 @@ export interface Transferred extends Moved {
 function transferVerb(
   name: string,
   summary: string,
-  ends: (given: Options) => { source: Location; target: Location },
+  ends: (given: Options) => { from: Location; to: Location },
 ): Verb<typeof options, Transferred> {
   return {
     name,
     summary,
-    positional: ['source', 'target'],
+    positional: ['from', 'to'],
     options,
     run(given, environment, context) {
-      const { source, target } = ends(given);
+      const { from, to } = ends(given);
       const counter = counting(context);
       return withWorkspace(environment, given, counter.context, '.', async (workspace) => {
-        const image = await onPlatform(await openImage(source, workspace), given.platform);
-        const { digest } = await deliver(image, target, nameFor(source, target), workspace);
-        const [from, to] = [formatLocation(source), formatLocation(target)];
-        return { source: from, target: to, digest, ...counter.count() };
+        const image = await onPlatform(await openImage(from, workspace), given.platform);
+        const { digest } = await deliver(image, to, workspace);
+        const ends = { from: formatLocation(from), to: formatLocation(to) };
+        return { ...ends, digest, ...counter.count() };
       });
     },
-    lines: ({ target, digest, moved, present }) => [
-      `${target}`,
+    lines: ({ to, digest, moved, present }) => [
+      to,
       `  digest  ${digest}`,
       `  moved   ${formatSize(moved)}${present > 0 ? `, ${formatSize(present)} were there` : ''}`,
     ],
@@ -66,15 +60,8 @@ async function onPlatform(image: LocatedImage, text: string | undefined): Promis
   throw new OciError('NOT_FOUND', `the image is not there for ${text}`);
 }
 
-/** What the image is called at its target where that does not say: what it is called at its source. */
-function nameFor(source: Location, target: Location): string {
-  if (source.kind === 'store' || source.kind === 'docker') return formatReference(source.reference);
-  if (target.kind === 'store' || target.kind === 'docker') return formatReference(target.reference);
-  return 'name' in source && source.name !== undefined ? source.name : 'latest';
-}
-
-function required(target: string | undefined, example: string): Location {
-  if (target !== undefined) return parseLocation(target);
+function required(to: string | undefined, example: string): Location {
+  if (to !== undefined) return parseLocation(to);
   throw new OciError('USAGE', 'the target is missing', { hint: `For instance ${example}.` });
 }
 
@@ -87,12 +74,12 @@ function remoteLocation(text: string): Location {
 export const pushVerb = transferVerb(
   'push',
   'Push an image to a registry, what it lacks of it',
-  ({ source, target }) => {
-    const from = parseLocation(source);
-    if (target !== undefined) return { source: from, target: remoteLocation(target) };
-    if (from.kind === 'store') return { source: from, target: { ...from, kind: 'docker' } };
+  (given) => {
+    const from = parseLocation(given.from);
+    if (given.to !== undefined) return { from, to: remoteLocation(given.to) };
+    if (from.kind === 'store') return { from, to: { ...from, kind: 'docker' } };
     throw new OciError('USAGE', 'the target is missing', {
-      hint: `For instance: cluster-image push ${source} docker://registry.example/team/cluster:1.0`,
+      hint: `For instance: cluster-image push ${given.from} docker://registry.example/team/cluster:1.0`,
     });
   },
 );
@@ -100,10 +87,10 @@ export const pushVerb = transferVerb(
 export const pullVerb = transferVerb(
   'pull',
   'Pull an image from a registry into the store',
-  ({ source, target }) => {
-    const from = remoteLocation(source);
-    if (target !== undefined) return { source: from, target: parseLocation(target) };
-    if (from.kind === 'docker') return { source: from, target: { ...from, kind: 'store' } };
+  (given) => {
+    const from = remoteLocation(given.from);
+    if (given.to !== undefined) return { from, to: parseLocation(given.to) };
+    if (from.kind === 'docker') return { from, to: { ...from, kind: 'store' } };
     throw new OciError('USAGE', 'the name for the store is missing');
   },
 );
@@ -111,28 +98,28 @@ export const pullVerb = transferVerb(
 export const saveVerb = transferVerb(
   'save',
   'Save an image as an archive or layout',
-  ({ source, target }) => ({
-    source: parseLocation(source),
-    target: required(target, 'docker-archive:cluster.tar'),
+  ({ from, to }) => ({
+    from: parseLocation(from),
+    to: required(to, 'docker-archive:cluster.tar'),
   }),
 );
 
 export const loadVerb = transferVerb(
   'load',
   'Load an image from an archive or layout into the store',
-  ({ source, target }) => {
-    const from = parseLocation(source);
-    if (target !== undefined) return { source: from, target: parseLocation(target) };
+  (given) => {
+    const from = parseLocation(given.from);
+    if (given.to !== undefined) return { from, to: parseLocation(given.to) };
     const name = 'name' in from ? from.name : undefined;
-    return { source: from, target: required(name, `cluster-image load ${source} NAME:TAG`) };
+    return { from, to: required(name, `cluster-image load ${given.from} NAME:TAG`) };
   },
 );
 
 export const copyVerb = transferVerb(
   'copy',
   'Copy an image from one location to another',
-  ({ source, target }) => ({
-    source: parseLocation(source),
-    target: required(target, 'docker://registry.example/team/cluster:1.0'),
+  ({ from, to }) => ({
+    from: parseLocation(from),
+    to: required(to, 'docker://registry.example/team/cluster:1.0'),
   }),
 );

@@ -266,6 +266,13 @@ describe('registry/', () => {
     expect(await paths('FROM scratch\nLABEL a=b')).toContain(`registry/${tag}`);
   });
 
+  test('is there to be copied even without images', async () => {
+    const cluster = await filled({ Kubefile: 'FROM scratch\nCOPY registry ./registry' }, {});
+    const tree = await unpacked(await assembled(cluster), cluster);
+    const directories = await Array.fromAsync(tree.entries());
+    expect(directories.map(({ path, type }) => [path, type])).toEqual([['registry', 'directory']]);
+  });
+
   test('is part of the context', async () => {
     const all = await paths('FROM scratch\nCOPY . /');
     expect(all).toContain(`registry/${tag}`);

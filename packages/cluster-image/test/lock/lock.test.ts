@@ -193,7 +193,7 @@ describe('an archive', () => {
       registry,
       'a.io/b',
       fixture.root,
-      { name, repoTag: name },
+      { tag: '1', reference: name },
       fixture.root.kind === 'index' ? 'oci' : 'docker',
     );
     return readAll(content, content.size);

@@ -11,7 +11,7 @@ import {
   runVerb,
 } from './run.ts';
 
-const deliverySchema = commonOptions.extend({ source: z.string(), buildTarget: z.string() });
+const deliverySchema = commonOptions.extend({ from: z.string(), buildTarget: z.string() });
 
 /**
  * Delivers what `build-image` left. Where that came from a task cache, its parts may not be in this
@@ -23,8 +23,8 @@ export async function deliver<Options extends z.ZodObject, Result>(
   context: ExecutorContext,
 ): Promise<ExecutorResult> {
   const ready = await reported(async () => {
-    const { source, buildTarget, ...common } = deliverySchema.parse(options);
-    const path = /^oci:([^:]+)$/.exec(source)?.[1];
+    const { from, buildTarget, ...common } = deliverySchema.parse(options);
+    const path = /^oci:([^:]+)$/.exec(from)?.[1];
     if (path === undefined) return true;
     const environment = environmentOf(context);
     if (await isDeliverable(path, common, environment)) return true;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { buildOptions, deliver } from './deliver.ts';
 import type { ExecutorResult } from './run.ts';
 
-const schema = z.object({ buildTarget: z.string(), target: z.string().optional() });
+const schema = z.object({ buildTarget: z.string(), to: z.string().optional() });
 const buildSchema = z.object({ tag: z.string().optional() });
 
 /** Pushes to where its name says, unless told otherwise. */
@@ -12,7 +12,7 @@ export default function pushImage(
   options: object,
   context: ExecutorContext,
 ): Promise<ExecutorResult> {
-  const { buildTarget, target } = schema.parse(options);
+  const { buildTarget, to } = schema.parse(options);
   const { tag } = buildSchema.parse(buildOptions(context, buildTarget));
-  return deliver(pushVerb, { ...options, target: target ?? tag }, context);
+  return deliver(pushVerb, { ...options, to: to ?? tag }, context);
 }
