@@ -1,4 +1,7 @@
 #!/usr/bin/env node
-import { run } from '../dist/command/run.js';
+import module from 'node:module';
 
+// A third of what it takes to start.
+module.enableCompileCache();
+const { run } = await import('../dist/command/run.js');
 run();

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import type { Credential, Credentials } from '@cluster-image/distribution';
 import { type Context, jsonOf, OciError, readAll } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
-import { execa } from 'execa';
 import { z } from 'zod';
 import { type Environment, homeOf } from './environment.ts';
 
@@ -98,6 +97,8 @@ async function askHelper(
     });
   };
   if (!/^[A-Za-z0-9._-]+$/.test(name)) return passOver('not the name of a helper');
+  // Loaded now, for most have no helpers.
+  const { execa } = await import('execa');
   const result = await execa(helper, ['get'], {
     input: host === 'docker.io' ? 'https://index.docker.io/v1/' : host,
     env: { ...variables },

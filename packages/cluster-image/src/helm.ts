@@ -1,5 +1,4 @@
 import { OciError, throwIfAborted } from '@cluster-image/oci';
-import { execa } from 'execa';
 import type { RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
 
@@ -25,6 +24,8 @@ export function helmTemplate(
     throwIfAborted(signal);
     // Helm would take a list apart at its commas, which the context's own path may have.
     const files = values.flatMap((file) => ['--values', file]);
+    // Loaded now, for a context may have no charts.
+    const { execa } = await import('execa');
     const result = await execa(
       'helm',
       ['template', releaseName, `./${path}`, ...files, '--skip-tests', '--skip-schema-validation'],

@@ -11,7 +11,6 @@ export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
 export { lockVerb } from './verbs/lock.ts';
 export { syncVerb } from './verbs/sync.ts';
-export { verbs } from './verbs/table.ts';
 export { pushVerb, saveVerb } from './verbs/transfer.ts';
 export type { AnyVerb, Verb } from './verbs/verb.ts';
 export { commonOptions } from './workspace.ts';

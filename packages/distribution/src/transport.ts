@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import { OciError, throwIfAborted } from '@cluster-image/oci';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { isPrivateAddress, PrivateAddressError, publicLookup } from './dialer.ts';
 import { PassingError } from './patience.ts';
 import { type Proxies, proxyFor } from './proxy.ts';
@@ -60,7 +60,11 @@ const discardLimit = 64 * 1024;
 export function transport(options: TransportOptions = {}): Transport {
   const dispatchers = new Map<string, Dispatcher>();
 
-  function dispatcher(url: URL, insecure: boolean, publicOnly: boolean): Dispatcher {
+  function dispatcher(
+    { Agent, EnvHttpProxyAgent }: typeof import('undici'),
+    url: URL,
+    { insecure = false, publicOnly = false }: Pick<HttpRequest, 'insecure' | 'publicOnly'>,
+  ): Dispatcher {
     const proxy = proxyFor(url, options.proxy);
     const key = JSON.stringify([insecure, publicOnly, proxy]);
     const known = dispatchers.get(key);
@@ -94,16 +98,18 @@ export function transport(options: TransportOptions = {}): Transport {
   }
 
   return {
-    async send({ method, url, headers, body, insecure = false, publicOnly = false }, signal) {
+    async send({ method, url, headers, body, insecure, publicOnly }, signal) {
       throwIfAborted(signal);
       try {
+        // Loaded now, for much of what the command does asks no network.
+        const undici = await import('undici');
         // The address in a URL is not looked up, so the dialer does not see it.
         if (publicOnly && isPrivateAddress(url.hostname)) {
           throw new PrivateAddressError(url.hostname, url.hostname);
         }
-        const response = await request(url, {
+        const response = await undici.request(url, {
           method,
-          dispatcher: dispatcher(url, insecure, publicOnly),
+          dispatcher: dispatcher(undici, url, { insecure, publicOnly }),
           headersTimeout: options.headersTimeout ?? 60_000,
           bodyTimeout: options.idleTimeout ?? 30_000,
           headers: {

@@ -14,18 +14,18 @@ const grace = 2_000;
 export async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    print(overviewHelp(verbs));
+    print(overviewHelp(await Promise.all([...verbs.values()].map((load) => load()))));
     return name === undefined ? 2 : 0;
   }
-  const verb = verbs.find((known) => known.name === name);
-  if (!verb) {
+  const load = verbs.get(name);
+  if (!load) {
     complain(
       new OciError('USAGE', `there is no verb ${name}`, { hint: 'See cluster-image --help.' }),
     );
     return 2;
   }
   try {
-    return await run(verb, rest);
+    return await run(await load(), rest);
   } catch (error) {
     complain(error);
     return exitCode(error);
@@ -39,7 +39,7 @@ async function run(verb: AnyVerb, args: readonly string[]): Promise<number> {
     return 0;
   }
   const environment = { cwd: process.cwd(), variables: process.env };
-  const progress = reporter(process.stderr);
+  const progress = await reporter(process.stderr);
   const context = createContext({ report: progress.report, signal: interruption() });
   try {
     const { result, lines, failed } = await verb.call(options, environment, context);

@@ -1,5 +1,4 @@
 import type { Event } from '@cluster-image/oci';
-import { createLogUpdate } from 'log-update';
 import { eventLine } from '../event-line.ts';
 import { printable } from '../printable.ts';
 import { formatSize } from '../sizes.ts';
@@ -17,8 +16,8 @@ const drawEvery = 100;
  * Prints what happens, for people: one line an image when it is finished, and on a terminal a last
  * line that moves meanwhile.
  */
-export function reporter(stream: NodeJS.WriteStream): Reporter {
-  const live = stream.isTTY ? createLogUpdate(stream) : undefined;
+export async function reporter(stream: NodeJS.WriteStream): Promise<Reporter> {
+  const live = stream.isTTY ? (await import('log-update')).createLogUpdate(stream) : undefined;
   const running = new Set<string>();
   let stage = '';
   let total = 0;

@@ -1,27 +1,18 @@
-import { buildVerb } from './build.ts';
-import { cacheVerb } from './cache.ts';
-import { discoverVerb } from './discover.ts';
-import { inspectVerb } from './inspect.ts';
-import { lockVerb } from './lock.ts';
-import { serveVerb } from './serve.ts';
-import { syncVerb } from './sync.ts';
-import { copyVerb, loadVerb, pullVerb, pushVerb, saveVerb } from './transfer.ts';
 import { type AnyVerb, callable } from './verb.ts';
-import { verifyVerb } from './verify.ts';
 
-/** Everything the command can do, in the order of its help. */
-export const verbs: readonly AnyVerb[] = [
-  callable(discoverVerb),
-  callable(lockVerb),
-  callable(cacheVerb),
-  callable(syncVerb),
-  callable(buildVerb),
-  callable(pushVerb),
-  callable(pullVerb),
-  callable(saveVerb),
-  callable(loadVerb),
-  callable(copyVerb),
-  callable(serveVerb),
-  callable(inspectVerb),
-  callable(verifyVerb),
-];
+/** Everything the command can do, in the order of its help; each is loaded when it is called. */
+export const verbs: ReadonlyMap<string, () => Promise<AnyVerb>> = new Map([
+  ['discover', async () => callable((await import('./discover.ts')).discoverVerb)],
+  ['lock', async () => callable((await import('./lock.ts')).lockVerb)],
+  ['cache', async () => callable((await import('./cache.ts')).cacheVerb)],
+  ['sync', async () => callable((await import('./sync.ts')).syncVerb)],
+  ['build', async () => callable((await import('./build.ts')).buildVerb)],
+  ['push', async () => callable((await import('./transfer.ts')).pushVerb)],
+  ['pull', async () => callable((await import('./transfer.ts')).pullVerb)],
+  ['save', async () => callable((await import('./transfer.ts')).saveVerb)],
+  ['load', async () => callable((await import('./transfer.ts')).loadVerb)],
+  ['copy', async () => callable((await import('./transfer.ts')).copyVerb)],
+  ['serve', async () => callable((await import('./serve.ts')).serveVerb)],
+  ['inspect', async () => callable((await import('./inspect.ts')).inspectVerb)],
+  ['verify', async () => callable((await import('./verify.ts')).verifyVerb)],
+]);
