@@ -55,6 +55,11 @@ export const lockVerb: Verb<typeof options, Locked> = {
         hint: 'Without it a lockfile pins whatever the context refers to.',
       });
     }
+    if (given.check && given.update) {
+      throw new OciError('USAGE', '--check writes nothing, and --update moves pins', {
+        hint: 'Give one of them.',
+      });
+    }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { configuration, network } = workspace;
       const directory = await openContext(workspace.path(given.context));

@@ -1,0 +1,111 @@
+import { describe, expect, test } from 'vitest';
+import { discoverVerb } from '../../src/verbs/discover.ts';
+import { failureOf } from '../failure.ts';
+import { place } from '../place.ts';
+
+const files = {
+  'cluster/Kubefile': 'FROM a.io/base:1\nARG TAG=1\nCOPY . .\n',
+  'cluster/manifests/pod.yaml': `apiVersion: v1
+kind: Pod
+spec:
+  containers:
+    - image: nginx
+    - image: a.io/web:2
+      args: ["--sidecar-image=acme/sidecar:3"]
+`,
+};
+
+describe('discover', () => {
+  test('lists images and bases with where they are referred to, and what only looks like one', async () => {
+    const { run } = await place(files);
+    const found = await run(discoverVerb, { context: 'cluster' });
+    expect(found.images.map(({ reference }) => reference)).toEqual([
+      'a.io/web:2',
+      'docker.io/library/nginx:latest',
+    ]);
+    expect(discoverVerb.lines(found)).toEqual([
+      'a.io/web:2',
+      '  manifests/pod.yaml:6',
+      'docker.io/library/nginx:latest',
+      '  manifests/pod.yaml:5',
+      'a.io/base:1',
+      '  Kubefile:1',
+      '',
+      'looks like an image, and is not packed:',
+      '  docker.io/acme/sidecar:3  (manifests/pod.yaml:7, in args)',
+    ]);
+    expect(discoverVerb.failed?.(found)).toBe(false);
+  });
+
+  test('with --strict fails because of what only looks like an image', async () => {
+    const { run } = await place(files);
+    const options = discoverVerb.options.parse({ context: 'cluster', strict: true });
+    const found = await run(discoverVerb, options);
+    expect(discoverVerb.failed?.(found, options)).toBe(true);
+    const sound = await run(discoverVerb, { ...options, why: 'a.io/web:2' });
+    expect(discoverVerb.failed?.(sound, options)).toBe(false);
+  });
+
+  test.each([
+    ['nginx', ['docker.io/library/nginx:latest'], []],
+    ['docker.io/library/nginx', ['docker.io/library/nginx:latest'], []],
+    ['a.io/base:1', ['a.io/base:1'], []],
+    ['acme/sidecar:3', [], ['docker.io/acme/sidecar:3']],
+    ['docker.io/acme/sidecar:3', [], ['docker.io/acme/sidecar:3']],
+    ['a.io/web:3', [], []],
+  ])('--why %s tells of this one only', async (why, references, suspects) => {
+    const { run } = await place(files);
+    const found = await run(discoverVerb, { context: 'cluster', why });
+    const named = [...found.images, ...found.bases];
+    expect(named.map(({ reference }) => reference)).toEqual(references);
+    expect(found.suspects.map(({ text }) => text)).toEqual(suspects);
+  });
+
+  test('--why that is no reference is not looked for', async () => {
+    const { run } = await place(files);
+    expect((await failureOf(run(discoverVerb, { context: 'cluster', why: 'A b' }))).code).toBe(
+      'REFERENCE_INVALID',
+    );
+  });
+
+  test('fails, with a result to show, where a reference cannot be told', async () => {
+    const { run } = await place({
+      'cluster/Kubefile': 'FROM scratch\n',
+      'cluster/manifests/pod.yaml': 'kind: Pod\nspec:\n  containers:\n    - image: "a b"\n',
+    });
+    const found = await run(discoverVerb, { context: 'cluster' });
+    expect(discoverVerb.failed?.(found)).toBe(true);
+    expect(discoverVerb.lines(found)).toEqual([
+      'no images',
+      '',
+      'cannot be resolved:',
+      expect.stringMatching(/^ {2}manifests\/pod\.yaml:4: a b: /),
+    ]);
+  });
+
+  test('takes another build file, and build arguments over those of the configuration', async () => {
+    const { run } = await place({
+      'cluster/other': 'ARG TAG\nARG NAME=none\nFROM a.io/$NAME:$TAG\n',
+      'cluster/cluster-image.json': '{"buildArguments": {"TAG": "1", "NAME": "base"}}',
+    });
+    const bases = async (buildArg: string[]): Promise<string[]> => {
+      const found = await run(discoverVerb, { context: 'cluster', file: 'other', buildArg });
+      return found.bases.map(({ reference }) => reference);
+    };
+    expect(await bases([])).toEqual(['a.io/base:1']);
+    expect(await bases(['TAG=2', 'NAME=x'])).toEqual(['a.io/x:2']);
+    expect((await failureOf(bases(['TAG']))).code).toBe('USAGE');
+    expect((await failureOf(bases(['=1']))).code).toBe('USAGE');
+  });
+
+  test('a context that is not there, or is a file, is told by its path', async () => {
+    const { run, path } = await place(files);
+    for (const context of ['nowhere', 'cluster/Kubefile']) {
+      const error = await failureOf(run(discoverVerb, { context }));
+      expect([error.code, error.message]).toEqual([
+        'NOT_FOUND',
+        `${path(context)} is not a directory`,
+      ]);
+    }
+  });
+});
