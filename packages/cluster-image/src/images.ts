@@ -1,12 +1,12 @@
 import {
   copy,
+  type Digest,
   formatReference,
+  isDigest,
   isTag,
   type Manifest,
   nameOf,
   OciError,
-  parseReference,
-  type Reference,
   type RegistryReader,
   type Repository,
 } from '@cluster-image/oci';
@@ -23,7 +23,7 @@ import {
   soleRepository,
   virtualRegistry,
 } from '@cluster-image/storage';
-import { formatLocation, type Location } from './location.ts';
+import { formatLocation, type Location, referenceIn, type Target } from './location.ts';
 import { reporting } from './progress.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -43,13 +43,17 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       const { host, repository, tag, digest } = location.reference;
       const registry = network.registry(host);
       const name = formatReference(location.reference);
-      return { registry, repository, reference: digest ?? tag ?? 'latest', name };
+      const found = await registry.resolve(repository, digest ?? tag ?? 'latest');
+      if (found) return { registry, repository, reference: found.digest, name };
+      throw new OciError('NOT_FOUND', `there is no image ${name}, or no access to it`, {
+        hint: 'Check the name and tag; for a private image log in to its registry first (docker login).',
+      });
     }
     case 'store': {
       const { reference } = location;
       const name = formatReference(reference);
       const built = await store.image(reference);
-      if (built) {
+      if (built && built.root.digest === (reference.digest ?? built.root.digest)) {
         const registry = virtualRegistry(built, store.blobs);
         return { registry, repository: soleRepository, reference: built.root.digest, name };
       }
@@ -62,12 +66,12 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       });
     }
     case 'oci': {
-      const path = workspace.path(location.path);
-      const thin = await readThinImage(directory(path), location.path);
-      const registry =
-        thin && thin.plans.size > 0
-          ? virtualRegistry(thin, store.blobs)
-          : ociLayoutReader(directory(path), location.path);
+      const tree = directory(workspace.path(location.path));
+      // Only thin images have plans; other layouts may lack what is not asked for.
+      const thin = (await tree.entry('plans')) && (await readThinImage(tree, location.path));
+      const registry = thin
+        ? virtualRegistry(thin, store.blobs)
+        : ociLayoutReader(tree, location.path);
       return soleImage(registry, location);
     }
     case 'oci-archive':
@@ -90,56 +94,70 @@ async function soleImage(
 ): Promise<LocatedImage> {
   const { name } = location;
   const names = await Array.fromAsync(registry.tags(soleRepository));
-  if (name !== undefined) {
-    const wanted = names.find((known) => known === name || sameTag(known, name));
-    const found = wanted ?? ((await registry.resolve(soleRepository, name)) && name);
-    if (found) return { registry, repository: soleRepository, reference: found, name: wanted };
-    throw new OciError('NOT_FOUND', `${formatLocation(location)}: there is no image of that name`, {
-      hint: names.length > 0 ? `There is: ${names.join(', ')}.` : 'It holds no image.',
-    });
+  const meant = names.filter((known) => name === undefined || isMeant(known, name));
+  const found = await digestsOf(registry, meant);
+  const byItself = name !== undefined && (names.includes(name) || isDigest(name));
+  const digests = byItself ? await digestsOf(registry, [name]) : found;
+  const [only, ...others] = new Set(digests.values());
+  const whole = formatLocation(location);
+  const hint = names.length > 0 ? `Name one of them: ${names.join(', ')}.` : undefined;
+  if (only === undefined) {
+    const why = name === undefined ? 'holds no image' : 'is not there';
+    throw new OciError('NOT_FOUND', `${whole} ${why}`, { hint });
   }
-  const digests = new Set<string>();
-  for (const known of names) {
-    const found = await registry.resolve(soleRepository, known);
-    if (found) digests.add(found.digest);
+  if (others.length > 0) {
+    throw new OciError('USAGE', `${whole} could be any of ${others.length + 1} images`, { hint });
   }
-  const [only, ...others] = digests;
-  if (only !== undefined && others.length === 0) {
-    const known = names.find((each) => !isTag(each)) ?? names[0];
-    return { registry, repository: soleRepository, reference: only, name: known };
-  }
-  throw new OciError(
-    only === undefined ? 'NOT_FOUND' : 'USAGE',
-    `${formatLocation(location)} holds ${digests.size} images`,
-    { hint: names.length > 0 ? `Name one of them: ${names.join(', ')}.` : undefined },
-  );
+  const called = meant.filter((known) => found.get(known) === only);
+  return {
+    registry,
+    repository: soleRepository,
+    reference: only,
+    name: called.find((known) => !isTag(known)) ?? called[0],
+  };
 }
 
-/** Layouts name images by whole references, people by the tag. */
-function sameTag(known: string, name: string): boolean {
-  return referenceIn(known)?.tag === name;
+async function digestsOf(
+  registry: RegistryReader,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, Digest>> {
+  const digests = new Map<string, Digest>();
+  for (const name of names) {
+    const found = await registry.resolve(soleRepository, name);
+    if (found) digests.set(name, found.digest);
+  }
+  return digests;
+}
+
+/** Whether a name in a layout is what people mean: layouts have whole references, people say the tag or leave the host out. */
+function isMeant(known: string, name: string): boolean {
+  const [reference, wanted] = [referenceIn(known), referenceIn(name)];
+  return (
+    known === name ||
+    (reference !== undefined &&
+      (wanted ? formatReference(wanted) === formatReference(reference) : reference.tag === name))
+  );
 }
 
 /** Brings an image to a location: what is there already is not sent. Returns its manifest. */
 export async function deliver(
   source: LocatedImage,
-  target: Location,
+  target: Target,
   workspace: Workspace,
 ): Promise<Manifest> {
   const { store, network, context } = workspace;
   switch (target.kind) {
     case 'docker': {
-      const { host, repository, tag, digest } = target.reference;
-      if (digest) throw new OciError('USAGE', `${formatLocation(target)}: a target has no digest`);
+      const { host, repository, tag } = target.reference;
       const registry = network.registry(host);
       return copy(source, source.reference, { registry, repository }, { tag }, context);
     }
     case 'store': {
       const repository = nameOf(target.reference);
-      const { tag = 'latest' } = target.reference;
+      const { tag } = target.reference;
       const there = { registry: store.registry, repository };
       const copied = await copy(source, source.reference, there, { tag, recheck: true }, context);
-      await store.removeImage(target.reference);
+      if (tag !== undefined) await store.removeImage(target.reference);
       return copied;
     }
     case 'oci': {
@@ -161,32 +179,17 @@ export async function deliver(
       await saveFile(workspace.path(target.path), content);
       return root;
     }
-    case 'registry':
-      throw new OciError(
-        'USAGE',
-        `${formatLocation(target)} takes the images inside a cluster image`,
-        {
-          hint: 'Use `cluster-image sync` for that.',
-        },
-      );
   }
 }
 
 /** What an image is to be called in a layout or archive, from what was asked for and what it is called so far. */
 function archivedName(wanted: string | undefined, known: string | undefined): ArchivedName {
-  const [given, before] = [wanted, known].map((name) => name && referenceIn(name));
-  const tag = (given ? given.tag : wanted) ?? (before ? before.tag : known) ?? 'latest';
-  const whole = given || before;
-  return { tag, ...(whole && { reference: `${nameOf(whole)}:${tag}` }) };
-}
-
-/** The reference that a name in a layout is; undefined for what is only a tag, or no reference. */
-function referenceIn(name: string): Reference | undefined {
-  try {
-    return isTag(name) ? undefined : parseReference(name);
-  } catch {
-    return undefined;
-  }
+  const names = [wanted, known].filter((name) => name !== undefined);
+  const tag = names.map((name) => (isTag(name) ? name : referenceIn(name)?.tag)).find(Boolean);
+  const whole = names.map(referenceIn).find((reference) => reference !== undefined);
+  // What is known by digest alone has no name for others to take it by.
+  if (!whole || tag === undefined) return { tag: tag ?? 'latest' };
+  return { tag, reference: `${nameOf(whole)}:${tag}` };
 }
 
 export async function manifestOf({

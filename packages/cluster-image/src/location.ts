@@ -1,4 +1,11 @@
-import { formatReference, OciError, parseReference, type Reference } from '@cluster-image/oci';
+import {
+  formatReference,
+  isDigest,
+  isTag,
+  OciError,
+  parseReference,
+  type Reference,
+} from '@cluster-image/oci';
 
 /**
  * Where an image, or a registry of images, is; spelt as skopeo's transports are
@@ -16,6 +23,9 @@ export type Location =
   | { readonly kind: 'registry'; readonly path: string }
   | { readonly kind: 'store'; readonly reference: Reference };
 
+/** Where one image can be brought to. */
+export type Target = Exclude<Location, { readonly kind: 'registry' }>;
+
 const forms =
   'docker://HOST/REPOSITORY[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], registry:DIR, or NAME[:TAG] in the store';
 
@@ -26,6 +36,7 @@ export function parseLocation(text: string): Location {
       hint: `A location is ${forms}.`,
     });
   };
+  requireNoCredentials(text);
   const transport = /^([a-z-]+):(?!\d+\/)/.exec(text)?.[1];
   const rest = text.slice((transport?.length ?? -1) + 1);
   switch (transport) {
@@ -48,6 +59,48 @@ export function parseLocation(text: string): Location {
       return fail(`${transport}: is not supported; save the image as docker-archive: instead`);
     default:
       return { kind: 'store', reference: referenceOf(text, fail) };
+  }
+}
+
+/** Throws USAGE, without repeating what may be a password. */
+export function requireNoCredentials(text: string): void {
+  const [, before] = /^[a-z-]+:\/\/([^/]*)@/.exec(text) ?? [];
+  if (before === undefined) return;
+  throw new OciError('USAGE', 'a location holds no credentials', {
+    hint: 'Registries are told those that `docker login` left.',
+  });
+}
+
+/** Reads where an image is to be brought to. Throws USAGE. */
+export function parseTarget(text: string): Target {
+  return targetOf(parseLocation(text));
+}
+
+/** The same location, where an image can be brought to it. Throws USAGE. */
+export function targetOf(location: Location): Target {
+  const fail = (why: string, hint?: string): never => {
+    throw new OciError('USAGE', `${formatLocation(location)} ${why}`, { hint });
+  };
+  if (location.kind === 'registry') {
+    return fail(
+      'takes the images inside a cluster image, not one image',
+      'Use `cluster-image sync` for that.',
+    );
+  }
+  if ('reference' in location) {
+    return location.reference.digest ? fail('has a digest, and a target has none') : location;
+  }
+  const { name } = location;
+  const isName = name === undefined || isTag(name) || (referenceIn(name) && !name.includes('@'));
+  return isName ? location : fail('is not a target: an image is called NAME:TAG, or by a tag');
+}
+
+/** The reference that a name in a layout or archive is; undefined for what is only a tag or a digest, or neither. */
+export function referenceIn(name: string): Reference | undefined {
+  try {
+    return isTag(name) || isDigest(name) ? undefined : parseReference(name);
+  } catch {
+    return undefined;
   }
 }
 

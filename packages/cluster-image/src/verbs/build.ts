@@ -24,7 +24,7 @@ import { cache } from '../cache.ts';
 import { lockedContext, openContext } from '../context-directory.ts';
 import { deliver } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
-import { parseLocation } from '../location.ts';
+import { parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
@@ -73,7 +73,7 @@ export const buildVerb: Verb<typeof options, Built> = {
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { configuration, store, network } = workspace;
-      const targets = given.output.map(parseLocation);
+      const targets = given.output.map(parseTarget);
       const reference = imageName(given.tag, targets);
       const name = formatReference(reference);
       const opened = await openContext(workspace.path(given.context));
@@ -150,7 +150,7 @@ export const buildVerb: Verb<typeof options, Built> = {
 const madeElsewhere = [`${registryDirectory}/docker`, `${registryDirectory}/.staging`];
 
 /** The name that was given, or that of the first registry it is delivered to. */
-function imageName(tag: string | undefined, targets: readonly ReturnType<typeof parseLocation>[]) {
+function imageName(tag: string | undefined, targets: readonly Target[]) {
   const target = targets.find((location) => location.kind === 'docker');
   if (tag === undefined && target?.kind === 'docker') return target.reference;
   if (tag === undefined) {

@@ -1,7 +1,15 @@
 import { type Digest, matchesPlatform, OciError, parsePlatform } from '@cluster-image/oci';
 import { z } from 'zod';
 import { deliver, type LocatedImage, manifestOf, openImage } from '../images.ts';
-import { formatLocation, type Location, parseLocation } from '../location.ts';
+import {
+  formatLocation,
+  type Location,
+  parseLocation,
+  parseTarget,
+  referenceIn,
+  type Target,
+  targetOf,
+} from '../location.ts';
 import { counting, type Moved } from '../progress.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
@@ -25,14 +33,14 @@ export interface Transferred extends Moved {
 function transferVerb(
   name: string,
   summary: string,
-  ends: (given: Options) => { from: Location; to: Location },
+  ends: (given: Options) => { from: Location; to: Target },
 ): Verb<typeof options, Transferred> {
   return {
     name,
     summary,
     positional: ['from', 'to'],
     options,
-    run(given, environment, context) {
+    async run(given, environment, context) {
       const { from, to } = ends(given);
       const counter = counting(context);
       return withWorkspace(environment, given, counter.context, '.', async (workspace) => {
@@ -60,8 +68,8 @@ async function onPlatform(image: LocatedImage, text: string | undefined): Promis
   throw new OciError('NOT_FOUND', `the image is not there for ${text}`);
 }
 
-function required(to: string | undefined, example: string): Location {
-  if (to !== undefined) return parseLocation(to);
+function required(to: string | undefined, example: string): Target {
+  if (to !== undefined) return parseTarget(to);
   throw new OciError('USAGE', 'the target is missing', { hint: `For instance ${example}.` });
 }
 
@@ -71,13 +79,20 @@ function remoteLocation(text: string): Location {
   return location.kind === 'store' ? { kind: 'docker', reference: location.reference } : location;
 }
 
+/** Whether a location is an archive or a layout. */
+function isFile({ kind }: Location): boolean {
+  return kind === 'oci' || kind === 'oci-archive' || kind === 'docker-archive';
+}
+
+const archives = 'docker-archive:FILE, oci-archive:FILE or oci:DIR';
+
 export const pushVerb = transferVerb(
   'push',
   'Push an image to a registry, what it lacks of it',
   (given) => {
     const from = parseLocation(given.from);
-    if (given.to !== undefined) return { from, to: remoteLocation(given.to) };
-    if (from.kind === 'store') return { from, to: { ...from, kind: 'docker' } };
+    if (given.to !== undefined) return { from, to: targetOf(remoteLocation(given.to)) };
+    if (from.kind === 'store') return { from, to: targetOf({ ...from, kind: 'docker' }) };
     throw new OciError('USAGE', 'the target is missing', {
       hint: `For instance: cluster-image push ${given.from} docker://registry.example/team/cluster:1.0`,
     });
@@ -89,7 +104,7 @@ export const pullVerb = transferVerb(
   'Pull an image from a registry into the store',
   (given) => {
     const from = remoteLocation(given.from);
-    if (given.to !== undefined) return { from, to: parseLocation(given.to) };
+    if (given.to !== undefined) return { from, to: parseTarget(given.to) };
     if (from.kind === 'docker') return { from, to: { ...from, kind: 'store' } };
     throw new OciError('USAGE', 'the name for the store is missing');
   },
@@ -98,10 +113,13 @@ export const pullVerb = transferVerb(
 export const saveVerb = transferVerb(
   'save',
   'Save an image as an archive or layout',
-  ({ from, to }) => ({
-    from: parseLocation(from),
-    to: required(to, 'docker-archive:cluster.tar'),
-  }),
+  ({ from, to }) => {
+    const target = required(to, 'docker-archive:cluster.tar');
+    if (isFile(target)) return { from: parseLocation(from), to: target };
+    throw new OciError('USAGE', `${to} is neither an archive nor a layout`, {
+      hint: `Write ${archives}.`,
+    });
+  },
 );
 
 export const loadVerb = transferVerb(
@@ -109,9 +127,14 @@ export const loadVerb = transferVerb(
   'Load an image from an archive or layout into the store',
   (given) => {
     const from = parseLocation(given.from);
-    if (given.to !== undefined) return { from, to: parseLocation(given.to) };
-    const name = 'name' in from ? from.name : undefined;
-    return { from, to: required(name, `cluster-image load ${given.from} NAME:TAG`) };
+    if (!isFile(from)) {
+      throw new OciError('USAGE', `${given.from} is neither an archive nor a layout`, {
+        hint: `Write ${archives}.`,
+      });
+    }
+    // A tag alone says nothing of what the image is called.
+    const name = 'name' in from && from.name && referenceIn(from.name) ? from.name : undefined;
+    return { from, to: required(given.to ?? name, `cluster-image load ${given.from} NAME:TAG`) };
   },
 );
 
