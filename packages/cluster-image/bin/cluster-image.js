@@ -3,5 +3,5 @@ import module from 'node:module';
 
 // A third of what it takes to start.
 module.enableCompileCache();
-const { run } = await import('../dist/command/run.js');
+const { run } = await import('../dist/bin/run.js');
 run();
