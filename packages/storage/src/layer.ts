@@ -1,6 +1,8 @@
 import { bytes, type Content, type Digest, isDigest, jsonOf, OciError } from '@cluster-image/oci';
 import { z } from 'zod';
-import { type TarEntry, tarball } from './tar-writer.ts';
+import type { Segment } from './digest-pool.ts';
+import { storedFile } from './file.ts';
+import { endSize, type TarEntry, tarball, tarFrame } from './tar-writer.ts';
 
 const path = z
   .string()
@@ -50,6 +52,38 @@ export type BlobSource = (digest: Digest, size: number) => Promise<Content | und
 /** The uncompressed tar that a plan stands for. Opening it throws NOT_FOUND for a blob that is nowhere. */
 export function layer(plan: LayerPlan, blobs: BlobSource): Content {
   return tarball(plan.entries.map((entry) => tarEntry(entry, blobs)));
+}
+
+/**
+ * The same layer as bytes and files one after another, for whoever can read files only; undefined
+ * where a blob is no file.
+ */
+export async function layerSegments(
+  plan: LayerPlan,
+  blobs: BlobSource,
+): Promise<readonly Segment[] | undefined> {
+  const segments: Segment[] = [];
+  let between: Uint8Array[] = [];
+  const endBetween = (): void => {
+    segments.push(Buffer.concat(between));
+    between = [];
+  };
+  for (const entry of plan.entries) {
+    const [head, padding] = tarFrame(tarEntry(entry, blobs));
+    between.push(head);
+    if (entry.type === 'text') between.push(Buffer.from(entry.text));
+    if (entry.type === 'file') {
+      const content = await blobs(entry.digest, entry.size);
+      const stored = content?.size === entry.size ? storedFile(content) : undefined;
+      if (!stored) return undefined;
+      endBetween();
+      segments.push({ path: stored.path, size: entry.size });
+    }
+    between.push(padding);
+  }
+  between.push(new Uint8Array(endSize));
+  endBetween();
+  return segments;
 }
 
 function tarEntry(entry: PlanEntry, blobs: BlobSource): TarEntry {

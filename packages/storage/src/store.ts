@@ -5,6 +5,7 @@ import { type DistributionLayout, distributionLayout } from './distribution-layo
 import { layoutPaths } from './distribution-paths.ts';
 import { type FileSystem, nodeFileSystem, onDisk } from './file-system.ts';
 import type { BlobSource } from './layer.ts';
+import { type LayerDigests, layerDigests } from './layer-digests.ts';
 import { readThinImage, type VirtualImage, writeThinImage } from './virtual-image.ts';
 
 /**
@@ -13,6 +14,7 @@ import { readThinImage, type VirtualImage, writeThinImage } from './virtual-imag
  *     <root>/
  *       docker/registry/v2/   images as their upstream has them; a repository is named host/path
  *       images/<name>/_tags/<tag>/   cluster images that were built here, thin
+ *       layers/sha256/<plan digest>  the digest of the layer that a plan stands for
  *       .staging/             what is on its way in
  */
 export interface Store {
@@ -20,6 +22,7 @@ export interface Store {
   readonly registry: DistributionLayout;
   /** Blobs by digest alone. */
   readonly blobs: BlobSource;
+  readonly layers: LayerDigests;
   /** A cluster image that was built here under that name. */
   image(reference: Reference): Promise<VirtualImage | undefined>;
   putImage(reference: Reference, image: VirtualImage): Promise<void>;
@@ -29,10 +32,12 @@ export interface Store {
 
 export function openStore(root: string, fs: FileSystem = nodeFileSystem): Store {
   const registry = distributionLayout(root, { fs, resumable: true });
+  const blobs: BlobSource = (digest) => registry.content(digest);
   return {
     root,
     registry,
-    blobs: (digest) => registry.content(digest),
+    blobs,
+    layers: layerDigests(registry.disk, blobs),
     image: (reference) => {
       const path = imagePath(registry, reference);
       return readThinImage(directory(path, undefined, fs), path);

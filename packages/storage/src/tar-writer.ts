@@ -29,8 +29,8 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** An archive ends with two blocks of zeros. */
-const endSize = 2 * block;
+/** An archive ends with two blocks of zeros; in bytes. */
+export const endSize = 2 * block;
 
 /** Pieces smaller than this are gathered before they are handed over, in bytes. */
 const pieceSize = 64 * 1024;
@@ -75,6 +75,12 @@ export function tarball(entries: readonly TarEntry[]): Content {
   }
 
   return { size, open: (range) => gathered(pieces(rangeOf(size, range))) };
+}
+
+/** What stands before and behind the bytes of an entry in the archive. */
+export function tarFrame(entry: TarEntry): readonly [head: Uint8Array, padding: Uint8Array] {
+  const size = sizeOf(entry);
+  return [header(entry), new Uint8Array(padded(size) - size)];
 }
 
 function sizeOf(entry: TarEntry): number {

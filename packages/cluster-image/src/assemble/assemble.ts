@@ -7,21 +7,13 @@ import {
   formatPlatform,
   type ImageManifest,
   type Manifest,
-  mediaTypes,
   nameOf,
   OciError,
   type Platform,
   parseReference,
   readConfig,
 } from '@cluster-image/oci';
-import {
-  type BlobSource,
-  type LayerPlan,
-  layer,
-  type PlanEntry,
-  type Store,
-  type VirtualImage,
-} from '@cluster-image/storage';
+import type { LayerPlan, PlanEntry, Store, VirtualImage } from '@cluster-image/storage';
 import { type Stage, stagesOf } from '../kubefile/bases.ts';
 import type { Kubefile } from '../kubefile/kubefile.ts';
 import type { Lockfile } from '../lock/lockfile.ts';
@@ -112,9 +104,7 @@ async function assemblePlatform(
     isInRegistry: (path) => path === registryDirectory || path.startsWith(`${registryDirectory}/`),
   });
   context.report({ type: 'stage', name: 'layers', total: plans.length });
-  const layers = await Promise.all(
-    plans.map((plan) => context.transfer(() => describeLayer(plan, store.blobs))),
-  );
+  const layers = await store.layers.describe(plans, context.signal);
   const config = configOf(platform, evaluated, layers, base);
   const root = imageManifest(config, [...(base?.manifest.layers ?? []), ...layers]);
   return {
@@ -207,10 +197,4 @@ async function keep(store: Store, content: Content): Promise<{ digest: Digest; s
   const digest = await digestContent(content);
   await store.registry.putContent(digest, content);
   return { digest, size: content.size };
-}
-
-async function describeLayer(plan: LayerPlan, blobs: BlobSource): Promise<Descriptor> {
-  const content = layer(plan, blobs);
-  const digest = await digestContent(content);
-  return { mediaType: mediaTypes.ociLayer, digest, size: content.size };
 }
