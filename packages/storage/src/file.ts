@@ -2,7 +2,7 @@ import { type Content, type Digest, OciError, type Range, rangeOf } from '@clust
 import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
 
 /** Bytes asked of the operating system at a time: large enough that calls cost nothing beside the copying. */
-const chunkSize = 256 * 1024;
+const chunkSize = 512 * 1024;
 
 const stored = Symbol('stored');
 
@@ -53,20 +53,26 @@ async function* read(
 ): AsyncIterable<Uint8Array> {
   if (start === end) return;
   const handle = await onDisk(fs, path, () => fs.open(path, 'r'));
+  const readAt = async (at: number): Promise<Uint8Array> => {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, end - at));
+    const { bytesRead } = await onDisk(fs, path, () => handle.read(buffer, 0, buffer.length, at));
+    if (bytesRead > 0) return buffer.subarray(0, bytesRead);
+    throw new OciError('SIZE_MISMATCH', `${path} has ${at} bytes where ${size} were expected`, {
+      hint: 'The file changed while it was read; try again.',
+    });
+  };
+  let next: Promise<Uint8Array> | undefined = readAt(start);
   try {
-    let at = start;
-    while (at < end) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, end - at));
-      const { bytesRead } = await onDisk(fs, path, () => handle.read(buffer, 0, buffer.length, at));
-      if (bytesRead === 0) {
-        throw new OciError('SIZE_MISMATCH', `${path} has ${at} bytes where ${size} were expected`, {
-          hint: 'The file changed while it was read; try again.',
-        });
-      }
-      at += bytesRead;
-      yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
+    for (let at = start; next; ) {
+      const chunk: Uint8Array = await next;
+      at += chunk.length;
+      // Read while the reader is busy with this one.
+      next = at < end ? readAt(at) : undefined;
+      next?.catch(() => {});
+      yield chunk;
     }
   } finally {
+    await next?.catch(() => {});
     await onDisk(fs, path, () => handle.close());
   }
 }
