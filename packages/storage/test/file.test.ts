@@ -13,7 +13,7 @@ import { noise, temporaryDirectory } from '@cluster-image/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-const size = 600_000;
+const size = 1_500_000;
 const body = Buffer.from(noise('file', size));
 
 async function written(): Promise<string> {
