@@ -64,8 +64,7 @@ export function parseLocation(text: string): Location {
 
 /** Throws USAGE, without repeating what may be a password. */
 export function requireNoCredentials(text: string): void {
-  const [, before] = /^[a-z-]+:\/\/([^/]*)@/.exec(text) ?? [];
-  if (before === undefined) return;
+  if (!/^[a-z-]+:\/\/[^/]*@(?!sha\d+:)/.test(text)) return;
   throw new OciError('USAGE', 'a location holds no credentials', {
     hint: 'Registries are told those that `docker login` left.',
   });
