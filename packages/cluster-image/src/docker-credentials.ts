@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Credential, Credentials } from '@cluster-image/distribution';
-import { type Context, jsonOf, OciError, readAll } from '@cluster-image/oci';
+import { type Context, jsonOf, OciError, readAll, throwIfAborted } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { type Environment, homeOf } from './environment.ts';
@@ -27,8 +27,16 @@ const configLimit = 1024 * 1024;
 const helperTimeout = 10_000;
 const helperLimit = 64 * 1024;
 
-/** Credentials as `docker login` left them, read when a registry first asks for some. */
-export function dockerCredentials(environment: Environment, context: Context): Credentials {
+/**
+ * Credentials as `docker login` left them, read when a registry first asks for some.
+ *
+ * @param timeout how long a helper may take, in milliseconds
+ */
+export function dockerCredentials(
+  environment: Environment,
+  context: Context,
+  timeout = helperTimeout,
+): Credentials {
   const { variables } = environment;
   const path = join(variables.DOCKER_CONFIG || join(homeOf(environment), '.docker'), 'config.json');
   let config: Promise<z.infer<typeof configSchema>> | undefined;
@@ -37,17 +45,21 @@ export function dockerCredentials(environment: Environment, context: Context): C
     const { auths = {}, credHelpers = {}, credsStore } = await config;
     const helperKey = Object.keys(credHelpers).find((key) => hostOf(key) === host);
     const helper = helperKey === undefined ? credsStore : credHelpers[helperKey];
-    const told = helper ? await askHelper(helper, host, environment, context) : undefined;
+    const told = helper ? await askHelper(helper, host, environment, context, timeout) : undefined;
     if (told) return told;
-    const entry = Object.entries(auths).find(([key]) => hostOf(key) === host)?.[1];
-    return entry && credentialOf(entry, path, host);
+    for (const [key, entry] of Object.entries(auths)) {
+      const found = hostOf(key) === host && credentialOf(entry, path, host);
+      if (found) return found;
+    }
+    return undefined;
   };
 }
 
 async function readConfig(path: string): Promise<z.infer<typeof configSchema>> {
   const content = await file(path);
   if (!content) return {};
-  const parsed = configSchema.safeParse(jsonOf(await readAll(content, configLimit)));
+  const isRead = content.size <= configLimit;
+  const parsed = configSchema.safeParse(isRead && jsonOf(await readAll(content, configLimit)));
   if (parsed.success) return parsed.data;
   throw new OciError('INPUT_INVALID', `${path} is not a docker config file`, {
     hint: 'Mend it, or remove it and log in again.',
@@ -88,6 +100,7 @@ async function askHelper(
   host: string,
   { variables }: Environment,
   context: Context,
+  timeout: number,
 ): Promise<Credential | undefined> {
   const helper = `docker-credential-${name}`;
   const passOver = (why: string): undefined => {
@@ -103,11 +116,15 @@ async function askHelper(
     input: host === 'docker.io' ? 'https://index.docker.io/v1/' : host,
     env: { ...variables },
     extendEnv: false,
-    timeout: helperTimeout,
+    timeout,
     maxBuffer: helperLimit,
     reject: false,
     cancelSignal: context.signal,
+    killSignal: 'SIGKILL',
+    // What it started may hold its output open.
+    killDescendants: true,
   });
+  throwIfAborted(context.signal);
   if (result.exitCode !== 0) {
     const isUnknown = /credentials not found/i.test(`${result.stdout}`);
     return isUnknown ? undefined : passOver(result.timedOut ? 'took too long' : 'failed');
