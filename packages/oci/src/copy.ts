@@ -1,6 +1,6 @@
 import { type Content, sizeMismatch } from './content.ts';
 import { type Digest, isDigest } from './digest.ts';
-import { isDamage, OciError, throwIfAborted } from './error.ts';
+import { codeOf, isDamage, OciError, throwIfAborted } from './error.ts';
 import type { Context } from './event.ts';
 import { blobsOf, type Descriptor, isForeign, isIndex, type Manifest } from './manifest.ts';
 import type { Registry, Repository } from './registry.ts';
@@ -40,11 +40,26 @@ export async function copy(
 ): Promise<Manifest> {
   const started = new Map<Digest, Promise<void>>();
   const { tag, children = () => true } = options;
+  let isTrusted = !options.recheck;
   const root = await fetchRoot(source, reference);
   if (await isPresent(root, tag)) return root;
   if (tag === undefined || !(await isPresent(root))) await copyParts(root, 0);
-  await target.registry.putManifest(target.repository, root, tag);
+  await put(root, 0, tag);
   return root;
+
+  async function put(manifest: Manifest, depth: number, tag?: string): Promise<void> {
+    const { registry, repository } = target;
+    try {
+      await registry.putManifest(repository, manifest, tag);
+    } catch (error) {
+      if (codeOf(error) !== 'NOT_FOUND' || !isTrusted) throw error;
+      // A push that broke off can leave manifests whose parts are not there; now each part is looked at.
+      isTrusted = false;
+      started.clear();
+      await copyParts(manifest, depth);
+      await registry.putManifest(repository, manifest, tag);
+    }
+  }
 
   function once(digest: Digest, job: () => Promise<void>): Promise<void> {
     const running = started.get(digest) ?? job();
@@ -57,7 +72,7 @@ export async function copy(
     { digest, mediaType }: Pick<Manifest, 'digest' | 'mediaType'>,
     tag?: string,
   ): Promise<boolean> {
-    const mayLackParts = options.recheck || (options.children && isIndex(mediaType));
+    const mayLackParts = !isTrusted || (options.children && isIndex(mediaType));
     return !mayLackParts && (await isThere(target, digest, tag));
   }
 
@@ -95,7 +110,7 @@ export async function copy(
       );
     }
     await copyParts(manifest, depth);
-    await target.registry.putManifest(target.repository, manifest);
+    await put(manifest, depth);
   }
 
   async function copyBlob(blob: Descriptor): Promise<void> {

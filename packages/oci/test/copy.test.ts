@@ -252,6 +252,44 @@ describe('with recheck', () => {
   });
 });
 
+describe('a target that refuses a manifest for want of a part', () => {
+  async function refusing(times: number) {
+    const index = indexFixture(['linux/amd64', 'linux/arm64']);
+    const { source, target } = await sides(index);
+    const [child] = index.manifests.filter(({ kind }) => kind === 'image');
+    if (!child) throw new Error('no child');
+    // An interrupted push left the child without its blobs.
+    await target.putManifest('to', child);
+    let refused = 0;
+    const registry: Registry = {
+      ...target,
+      async putManifest(repository, manifest, tag) {
+        if (manifest.kind === 'index' && refused < times) {
+          refused += 1;
+          throw new OciError('NOT_FOUND', 'manifest blob unknown');
+        }
+        await target.putManifest(repository, manifest, tag);
+      },
+    };
+    const from = { registry: source, repository: 'from' };
+    const to = { registry, repository: 'to' };
+    const done = copy(from, 'v1', to, { tag: 'v1' }, createContext());
+    return { index, target, done, refused: () => refused };
+  }
+
+  test('C29: gets every part again', async () => {
+    const { index, target, done } = await refusing(1);
+    await done;
+    await expectWhole(target, index);
+  });
+
+  test('C29: is not asked a third time', async () => {
+    const { done, refused } = await refusing(9);
+    await expect(done).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(refused()).toBe(2);
+  });
+});
+
 describe('a target that is damaged', () => {
   test.each(['DIGEST_MISMATCH', 'DIGEST_INVALID', 'SIZE_MISMATCH', 'MANIFEST_INVALID'] as const)(
     'D04: answers %s and gets the image again',
