@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import { isHost, OciError, readAll } from '@cluster-image/oci';
+import { isHost, OciError, parsePlatform, readAll } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { type Fault, readJson } from './json-text.ts';
@@ -9,10 +9,32 @@ export const configurationName = 'cluster-image.json';
 /** The most that a configuration may hold, in bytes. */
 const fileLimit = 1024 * 1024;
 
+/** A text that is read in earnest only later; whoever wrote it is to know at once. */
+function readable(read: (text: string) => unknown): (text: string) => boolean {
+  return (text) => {
+    try {
+      return read(text) !== undefined;
+    } catch {
+      return false;
+    }
+  };
+}
+
+/** The URL of a registry: HTTP, without credentials. Undefined for what is none. */
+export function registryUrl(text: string): URL | undefined {
+  const url = URL.parse(text.trim());
+  const isOne = url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
+  return isOne ? url : undefined;
+}
+
 const mirrorSchema = z
   .union([
     z
       .string()
+      .refine((text) => registryUrl(text.replaceAll('{host}', 'host')) !== undefined, {
+        error:
+          'not the URL of a registry, which begins with http:// or https:// and holds no credentials',
+      })
       .describe('URL of a registry that has copies; {host} stands for the host that is mirrored'),
     z.strictObject({
       endpointFile: z
@@ -48,7 +70,10 @@ const registryHost = z.string().refine((text) => text === '*' || isHost(text), {
 /** `cluster-image.json`, beside the build file or at the root of the workspace. */
 export const configurationSchema = z.strictObject({
   $schema: z.string().optional(),
-  platforms: z.array(z.string()).optional().describe('Platforms to build for, os/arch[/variant]'),
+  platforms: z
+    .array(z.string().refine(readable(parsePlatform), { error: 'not a platform' }))
+    .optional()
+    .describe('Platforms to build for, os/arch[/variant]'),
   maxLayers: z.int().min(10).max(1000).optional().describe('The most layers an image may have'),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
   registries: z

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 
 /** What a process knows of where it runs. Only the command and the Nx plugin read it from the process. */
 export interface Environment {
@@ -17,7 +17,8 @@ export function storePath(environment: Environment, given: string | undefined): 
   const { variables } = environment;
   const chosen = given ?? variables.CLUSTER_IMAGE_STORE;
   if (chosen) return resolvePath(environment, chosen);
-  return join(variables.XDG_CACHE_HOME || join(homeOf(environment), '.cache'), 'cluster-image');
+  const { XDG_CACHE_HOME: cache = '' } = variables;
+  return join(isAbsolute(cache) ? cache : join(homeOf(environment), '.cache'), 'cluster-image');
 }
 
 export function homeOf({ variables }: Environment): string {

@@ -1,24 +1,32 @@
 import { connect } from 'node:net';
 import type { HostOptions, Mirror } from '@cluster-image/distribution';
-import { type Context, OciError, readAll, throwIfAborted } from '@cluster-image/oci';
+import { type Context, OciError, readAll, slice, throwIfAborted } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
-import type { Configuration } from './configuration.ts';
+import { type Configuration, configurationName, registryUrl } from './configuration.ts';
 
 type Registries = NonNullable<Configuration['registries']>;
 type ConfiguredMirror = NonNullable<Registries[string]['mirrors']>[number];
 
 /** How long a registry that runs beside the build may take to come up, in milliseconds. */
-const patience = 20_000;
+const defaultPatience = 20_000;
+
+/** The most that is read of a file that holds a URL, in bytes. */
+const urlLimit = 4096;
 
 /** How often one looks whether it has, in milliseconds. */
 const lookEvery = 100;
 
-/** What the configuration and the command line say of registry hosts, for the network. */
+/**
+ * What the configuration and the command line say of registry hosts, for the network.
+ *
+ * @param patience how long registries that run beside the build are waited for, in milliseconds
+ */
 export function hostsOf(
   { registries = {} }: Configuration,
   plainHttp: readonly string[],
   insecure: readonly string[],
   context: Context,
+  patience = defaultPatience,
 ): Readonly<Record<string, HostOptions>> {
   const hosts = new Set([...Object.keys(registries), ...plainHttp, ...insecure]);
   return Object.fromEntries(
@@ -28,7 +36,7 @@ export function hostsOf(
         host,
         {
           ...options,
-          ...(mirrors && { mirrors: mirrors.map((mirror) => mirrorOf(mirror, context)) }),
+          ...(mirrors && { mirrors: mirrors.map((mirror) => mirrorOf(mirror, context, patience)) }),
           ...(plainHttp.includes(host) && { plainHttp: true }),
           ...(insecure.includes(host) && { insecure: true }),
         },
@@ -37,45 +45,44 @@ export function hostsOf(
   );
 }
 
-function mirrorOf(configured: ConfiguredMirror, context: Context): Mirror {
+function mirrorOf(configured: ConfiguredMirror, context: Context, patience: number): Mirror {
   if (typeof configured === 'string') {
-    return { url: async (host) => urlOf(configured.replaceAll('{host}', host), 'mirrors') };
+    return { url: async (host) => urlOf(configured.replaceAll('{host}', host), configurationName) };
   }
   const { endpointFile, path } = configured;
+  let deadline: number | undefined;
   return {
     async url(host) {
-      const endpoint = await waitForEndpoint(endpointFile, context.signal);
+      // One wait is enough to know that nothing comes, however many ask.
+      deadline ??= Date.now() + patience;
+      const endpoint = await waitForEndpoint(endpointFile, deadline, context.signal);
       return new URL(path.replaceAll('{host}', host).replace(/^\/+/, ''), endpoint);
     },
   };
 }
 
+/** Throws INPUT_INVALID, without repeating what may hold a password. */
 function urlOf(text: string, where: string): URL {
-  const url = URL.parse(text.trim());
-  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '')
-    return url;
-  throw new OciError(
-    'INPUT_INVALID',
-    `${where}: ${JSON.stringify(text)} is not the URL of a registry`,
-    {
-      hint: 'It begins with http:// or https:// and holds no credentials; those come from docker login.',
-    },
-  );
+  const url = registryUrl(text);
+  if (url) return url;
+  throw new OciError('INPUT_INVALID', `${where} does not hold the URL of a registry`, {
+    hint: 'It begins with http:// or https:// and holds no credentials; those come from docker login.',
+  });
 }
 
 /**
  * The URL in a file, once something listens there. A registry that is started beside the build (a
  * continuous task) may need a moment, and the file may still be that of an earlier one.
  */
-async function waitForEndpoint(path: string, signal: AbortSignal): Promise<URL> {
-  const deadline = Date.now() + patience;
+async function waitForEndpoint(path: string, deadline: number, signal: AbortSignal): Promise<URL> {
   for (;;) {
     throwIfAborted(signal);
     const content = await file(path);
     if (content) {
-      const text = new TextDecoder().decode(await readAll(content, 4096));
-      const url = urlOf(text, path);
-      if (await isListening(url)) return url;
+      const head = slice(content, { start: 0, end: Math.min(content.size, urlLimit) });
+      const text = new TextDecoder().decode(await readAll(head, urlLimit)).trim();
+      // Whoever writes it may not be done.
+      if (text !== '' && (await isListening(urlOf(text, path)))) return urlOf(text, path);
     }
     if (Date.now() > deadline) {
       throw new OciError('NETWORK', `no registry came up at ${path}`, {

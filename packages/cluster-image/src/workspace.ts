@@ -1,7 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { type Network, network } from '@cluster-image/distribution';
 import {
   type Context,
   createContext,
+  isHost,
   OciError,
   type Platform,
   parsePlatform,
@@ -15,6 +17,11 @@ import { dockerCredentials } from './docker-credentials.ts';
 import { type Environment, resolvePath, storePath } from './environment.ts';
 import { hostsOf } from './mirrors.ts';
 
+/** Whatever else would silently be about no registry at all. */
+const host = z.string().refine(isHost, {
+  error: 'not a host, as image references name it (HOST[:PORT])',
+});
+
 /** The options of every verb that moves images. */
 export const commonOptions = z.object({
   store: z
@@ -22,14 +29,8 @@ export const commonOptions = z.object({
     .optional()
     .describe('Directory of the content store; else CLUSTER_IMAGE_STORE, else the cache directory'),
   jobs: z.int().min(1).max(64).default(8).describe('Transfers at a time'),
-  plainHttp: z
-    .array(z.string())
-    .default([])
-    .describe('Registry hosts to speak HTTP without TLS to'),
-  insecure: z
-    .array(z.string())
-    .default([])
-    .describe('Registry hosts whose certificate is not checked'),
+  plainHttp: z.array(host).default([]).describe('Registry hosts to speak HTTP without TLS to'),
+  insecure: z.array(host).default([]).describe('Registry hosts whose certificate is not checked'),
   ca: z.string().optional().describe('File with certificate authorities to trust as well, in PEM'),
 });
 
@@ -89,10 +90,22 @@ export async function withWorkspace<T>(
   }
 }
 
+/** Throws USAGE for what holds no certificate, which would be passed over in silence. */
 async function readPem(path: string): Promise<string> {
   const content = await file(path);
-  if (content) return new TextDecoder().decode(await readAll(content, 16 * 1024 * 1024));
-  throw new OciError('USAGE', `--ca: there is no file ${path}`);
+  if (!content) throw new OciError('USAGE', `--ca: there is no file ${path}`);
+  const text = new TextDecoder().decode(await readAll(content, 16 * 1024 * 1024));
+  const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g);
+  if (certificates?.every(isCertificate)) return text;
+  throw new OciError('USAGE', `--ca: ${path} does not hold certificates in PEM`);
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** The platforms to work for: those that were asked for, else those of the configuration, else linux/amd64. */
