@@ -17,9 +17,10 @@ import {
 } from '@cluster-image/storage';
 import { registryDirectory } from './assemble/assemble.ts';
 import { placedRegistry, placementsOf } from './assemble/placement.ts';
+import { readConfiguration } from './configuration.ts';
 import { type ContextDirectory, lockedContext, openContext } from './context-directory.ts';
 import { type LocatedImage, manifestOf, openImage } from './images.ts';
-import { parseLocation } from './location.ts';
+import { parseLocation, requireNoCredentials } from './location.ts';
 import { lockCommand } from './lock/check.ts';
 import type { Lockfile } from './lock/lockfile.ts';
 import { platformsOf, type Workspace } from './workspace.ts';
@@ -77,8 +78,10 @@ async function openContextRegistry(
   workspace: Workspace,
   prepare: Prepare,
 ): Promise<LocatedRegistry> {
-  const { configuration, store } = workspace;
+  const { store } = workspace;
   const context = await openContext(workspace.path(text));
+  // Its own, which need not be that of where the command runs.
+  const configuration = await readConfiguration(context.path);
   const platforms = platformsOf(platform, configuration);
   const [chosen, ...others] = platforms;
   if (!chosen || others.length > 0) {
@@ -125,6 +128,7 @@ function remoteRegistry(
   text: string,
   { network }: Workspace,
 ): LocatedRegistry<Registry> | undefined {
+  requireNoCredentials(text);
   const match = /^docker:\/\/([^/@]+)(?:\/([^:@]+?))?\/?$/.exec(text);
   if (!match) return undefined;
   const [, host = '', prefix] = match;

@@ -34,15 +34,18 @@ export const serveVerb: Verb<typeof options, Served> = {
       }
       const server = await listen(handler(overlay(...opened)), { port: given.port });
       const url = server.url.origin;
-      if (given.endpointFile !== undefined) {
-        await saveFile(workspace.path(given.endpointFile), bytes(`${url}\n`));
+      try {
+        if (given.endpointFile !== undefined) {
+          await saveFile(workspace.path(given.endpointFile), bytes(`${url}\n`));
+        }
+        context.report({ type: 'listening', url });
+        await new Promise<void>((resolve) => {
+          if (context.signal.aborted) resolve();
+          context.signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+      } finally {
+        await server.close();
       }
-      context.report({ type: 'listening', url });
-      await new Promise<void>((resolve) => {
-        if (context.signal.aborted) resolve();
-        context.signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-      await server.close();
       return { url };
     }),
   lines: () => [],
