@@ -1,8 +1,8 @@
 import {
   blobsOf,
-  type Content,
   type Context,
   codeOf,
+  type Descriptor,
   type Digest,
   isDamage,
   isForeign,
@@ -77,31 +77,36 @@ async function verifyImage(
     if (manifest.kind === 'image') {
       const parts = blobsOf(manifest).filter((blob) => !isForeign(blob) && !seen.has(blob.digest));
       for (const { digest } of parts) seen.add(digest);
-      await Promise.all(
-        parts.map(({ digest, size }) =>
-          context.transfer(() => read(digest, registry.blob(repository, digest, size))),
-        ),
-      );
+      await Promise.all(parts.map((part) => context.transfer(() => read(part))));
       return;
     }
-    for (const child of manifest.manifests) {
-      const found = await registry.manifest(repository, child.digest);
+    for (const { digest } of manifest.manifests) {
+      const found = await noted(digest, () => registry.manifest(repository, digest));
       if (found) await visit(found);
-      else
-        problems.push({ path: child.digest, why: `is missing, and ${manifest.digest} needs it` });
     }
   }
 
-  async function read(digest: Digest, blob: Promise<Content | undefined>): Promise<void> {
-    try {
-      const content = await blob;
-      if (!content) throw new OciError('NOT_FOUND', 'is missing');
+  async function read({ digest, size }: Descriptor): Promise<void> {
+    await noted(digest, async () => {
+      const content = await registry.blob(repository, digest, size);
+      if (!content) return undefined;
       for await (const chunk of verified(content, digest, 'blob').open()) bytes += chunk.length;
+      return content;
+    });
+  }
+
+  /** What is found, or nothing, with a note of what is wrong with it. */
+  async function noted<T>(digest: Digest, find: () => Promise<T | undefined>) {
+    try {
+      const found = await find();
+      if (found === undefined) problems.push({ path: digest, why: 'is missing' });
+      return found;
     } catch (error) {
       // That a registry cannot be reached says nothing of the image.
       const isFault = isDamage(error) || codeOf(error) === 'NOT_FOUND';
       if (!isFault || !(error instanceof OciError)) throw error;
       problems.push({ path: digest, why: error.message });
+      return undefined;
     }
   }
 }
