@@ -53,24 +53,22 @@ export function parseFlags(verb: AnyVerb, args: readonly string[]): Parsed {
   const flags = flagsOf(verb);
   const usage = (why: string): OciError =>
     new OciError('USAGE', why, { hint: `See cluster-image ${verb.name} --help.` });
-  const { positionals, tokens, ...read } = readArguments(flags, args, usage);
-  const values: Readonly<Record<string, unknown>> = read.values;
-  const seen = new Set<string>();
-  for (const token of tokens) {
-    if (token.kind !== 'option') continue;
-    const isList = flags.find(({ name }) => name === token.name)?.isList;
-    if (seen.has(token.name) && !isList) throw usage(`--${token.name} is given twice`);
-    seen.add(token.name);
-  }
+  const { positionals, values, times } = readArguments(flags, args, usage);
+  const json = times.has('json');
+  // Whoever asks for help need not have got the rest right.
+  if (times.has('help')) return { options: {}, json, help: true };
   const options: Record<string, unknown> = {};
   for (const flag of flags) {
-    const value = values[flag.name];
+    const value = values.get(flag.name);
     if (value === undefined) continue;
+    if (!flag.isList && (times.get(flag.name) ?? 0) > 1) {
+      throw usage(`--${flag.name} is given twice`);
+    }
     options[flag.key] = flag.type === 'number' ? numberOf(flag, value, usage) : value;
   }
   assignPositionals(verb, flags, positionals, options, usage);
   const checked = verb.options.safeParse(options);
-  if (values.help !== true && !checked.success) {
+  if (!checked.success) {
     const [issue] = checked.error.issues;
     const flag = flags.find(({ key }) => key === issue?.path[0]);
     const isMissing = flag !== undefined && options[flag.key] === undefined;
@@ -78,28 +76,76 @@ export function parseFlags(verb: AnyVerb, args: readonly string[]): Parsed {
       flag && (verb.positional.includes(flag.key) ? flag.name.toUpperCase() : `--${flag.name}`);
     throw usage(isMissing ? `${name} is missing` : `${name ?? ''}: ${issue?.message ?? 'invalid'}`);
   }
-  return { options, json: values.json === true, help: values.help === true };
+  return { options, json, help: false };
 }
 
 type Usage = (why: string) => OciError;
 
-function readArguments(flags: readonly Flag[], args: readonly string[], usage: Usage) {
+interface Read {
+  readonly positionals: readonly string[];
+  /** By name; all of a list, else the last. */
+  readonly values: ReadonlyMap<string, string | boolean | readonly string[]>;
+  /** How often each is given. */
+  readonly times: ReadonlyMap<string, number>;
+}
+
+function readArguments(flags: readonly Flag[], args: readonly string[], usage: Usage): Read {
   const options: ParseArgsOptionsConfig = {
     json: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   };
-  for (const { name, short, type, isList } of flags) {
+  for (const { name, short, type } of flags) {
     options[name] = {
       type: type === 'boolean' ? 'boolean' : 'string',
-      multiple: isList,
       ...(short !== undefined && { short }),
     };
   }
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true });
-  } catch (error) {
-    throw usage(error instanceof Error ? error.message : String(error));
+  const isLoose = { strict: false, allowPositionals: true, tokens: true } as const;
+  const { positionals, tokens } = parseArgs({ args: [...args], options, ...isLoose });
+  const values = new Map<string, string | boolean | readonly string[]>();
+  const lists = new Map<string, string[]>();
+  const times = new Map<string, number>();
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const { name, rawName, value, inlineValue } = token;
+    const type = Object.hasOwn(options, name) ? options[name]?.type : undefined;
+    if (type === undefined) throw usage(unknownFlag(rawName, Object.keys(options)));
+    if (type === 'boolean' && value !== undefined) throw usage(`--${name} takes no value`);
+    if (type === 'string' && value === undefined) throw usage(`--${name} needs a value`);
+    if (value?.startsWith('-') && value !== '-' && !inlineValue) {
+      const way = `one that begins with - is given as --${name}=${value}`;
+      throw usage(`--${name} needs a value; ${way}`);
+    }
+    times.set(name, (times.get(name) ?? 0) + 1);
+    const list = [...(lists.get(name) ?? []), value ?? ''];
+    lists.set(name, list);
+    const isList = flags.find((flag) => flag.name === name)?.isList;
+    values.set(name, isList ? list : (value ?? true));
   }
+  return { positionals, values, times };
+}
+
+function unknownFlag(rawName: string, known: readonly string[]): string {
+  const bare = (name: string): string => name.toLowerCase().replace(/[^a-z]/g, '');
+  const isNear = (name: string): boolean =>
+    distance(bare(rawName), bare(name)) <= Math.min(2, name.length / 2);
+  // Who writes --no-x means the opposite of x.
+  const meant = /^--(?!no-)/.test(rawName) ? known.find(isNear) : undefined;
+  return `there is no flag ${rawName}${meant === undefined ? '' : `; --${meant} is meant, perhaps`}`;
+}
+
+/** How many letters have to be changed, added or removed to make one text of the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (const [at, letter] of [...a].entries()) {
+    const next = [at + 1];
+    for (const [other, target] of [...b].entries()) {
+      const swap = (row[other] ?? 0) + (letter === target ? 0 : 1);
+      next.push(Math.min(swap, (row[other + 1] ?? 0) + 1, (next[other] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
 }
 
 function numberOf({ name }: Flag, value: unknown, usage: Usage): number {

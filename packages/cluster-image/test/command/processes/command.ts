@@ -1,0 +1,3 @@
+import { run } from '../../../src/command/run.ts';
+
+run();
