@@ -10,6 +10,7 @@ export { saveFile } from './file-writer.ts';
 export * from './gunzip.ts';
 export * from './image-tree.ts';
 export * from './layer.ts';
+export type { PlannedLayer } from './layer-digests.ts';
 export * from './oci-layout.ts';
 export * from './store.ts';
 export * from './sub-tree.ts';

@@ -1,16 +1,14 @@
 import {
-  type Descriptor,
   type Digest,
+  digestAlgorithm,
   digestContent,
   digestHex,
-  digestOf,
   isDigest,
-  mediaTypes,
   throwIfAborted,
 } from '@cluster-image/oci';
 import { type DigestPool, digestPool } from './digest-pool.ts';
 import type { Disk } from './disk.ts';
-import { type BlobSource, type LayerPlan, layer, layerSegments } from './layer.ts';
+import { type BlobSource, type LayerPlan, layer, layerSegments, planDigest } from './layer.ts';
 
 /** Below this size in all, layers are hashed sooner than a thread is there to do it, in bytes. */
 const worthThreads = 32 * 1024 * 1024;
@@ -20,28 +18,48 @@ const worthThreads = 32 * 1024 * 1024;
  * plan, so that a layer is read once however often it is built. See docs/formats.md#content-store.
  */
 export interface LayerDigests {
-  /** The layers of plans, in their order. Throws NOT_FOUND for a blob that is nowhere, and ABORTED. */
-  describe(plans: readonly LayerPlan[], signal: AbortSignal): Promise<readonly Descriptor[]>;
+  /**
+   * The layers of plans, in their order. Throws NOT_FOUND for a blob that is nowhere, and ABORTED.
+   *
+   * @param known the digests of layers by those of their plans, as far as others have told
+   */
+  describe(
+    plans: readonly LayerPlan[],
+    signal: AbortSignal,
+    known?: ReadonlyMap<Digest, Digest>,
+  ): Promise<readonly PlannedLayer[]>;
+}
+
+export interface PlannedLayer {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** The digest of its plan. */
+  readonly plan: Digest;
 }
 
 export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
   return {
-    async describe(plans, signal) {
-      const known = await Promise.all(plans.map(recall));
-      const sizes = plans.map((plan) => layer(plan, blobs).size);
-      const work = sizes.filter((_, at) => !known[at]).reduce((sum, size) => sum + size, 0);
+    async describe(plans, signal, told = new Map()) {
+      const all = await Promise.all(
+        plans.map(async (plan) => {
+          const name = planDigest(plan);
+          const digest = (await recall(name)) ?? told.get(name);
+          return { plan, name, digest, size: layer(plan, blobs).size };
+        }),
+      );
+      const work = all.reduce((sum, { digest, size }) => sum + (digest ? 0 : size), 0);
       const pool = work < worthThreads ? undefined : digestPool();
       const stop = (): void => void pool?.close();
       signal.addEventListener('abort', stop, { once: true });
       try {
-        const digests = await Promise.all(
-          plans.map(async (plan, at) => known[at] ?? hash(plan, pool, signal)),
+        return await Promise.all(
+          all.map(async ({ plan, name, digest, size }) => ({
+            digest: digest ?? (await remembered(name, await hash(plan, pool, signal))),
+            size,
+            plan: name,
+          })),
         );
-        return digests.map((digest, at) => ({
-          mediaType: mediaTypes.ociLayer,
-          digest,
-          size: sizes[at] ?? 0,
-        }));
       } finally {
         signal.removeEventListener('abort', stop);
         await pool?.close();
@@ -57,19 +75,21 @@ export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
     throwIfAborted(signal);
     const segments = pool && (await layerSegments(plan, blobs));
     // What a thread cannot read is read here, where the failure has a name.
-    const digest =
-      (segments && (await pool?.digest(segments))) ?? (await digestContent(layer(plan, blobs)));
+    return (segments && (await pool?.digest(segments))) ?? digestContent(layer(plan, blobs));
+  }
+
+  async function remembered(plan: Digest, digest: Digest): Promise<Digest> {
     await disk.write(memoPath(plan), digest);
     return digest;
   }
 
   /** What a plan came to; undefined where that is not known or was damaged. */
-  async function recall(plan: LayerPlan): Promise<Digest | undefined> {
+  async function recall(plan: Digest): Promise<Digest | undefined> {
     const text = await disk.text(memoPath(plan));
     return text !== undefined && isDigest(text) ? text : undefined;
   }
 
-  function memoPath(plan: LayerPlan): string {
-    return disk.path('layers', 'sha256', digestHex(digestOf(Buffer.from(JSON.stringify(plan)))));
+  function memoPath(plan: Digest): string {
+    return disk.path('layers', digestAlgorithm(plan), digestHex(plan));
   }
 }

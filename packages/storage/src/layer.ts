@@ -1,4 +1,12 @@
-import { bytes, type Content, type Digest, isDigest, jsonOf, OciError } from '@cluster-image/oci';
+import {
+  bytes,
+  type Content,
+  type Digest,
+  digestOf,
+  isDigest,
+  jsonOf,
+  OciError,
+} from '@cluster-image/oci';
 import { z } from 'zod';
 import type { Segment } from './digest-pool.ts';
 import { storedFile } from './file.ts';
@@ -52,6 +60,26 @@ export type BlobSource = (digest: Digest, size: number) => Promise<Content | und
 /** The uncompressed tar that a plan stands for. Opening it throws NOT_FOUND for a blob that is nowhere. */
 export function layer(plan: LayerPlan, blobs: BlobSource): Content {
   return tarball(plan.entries.map((entry) => tarEntry(entry, blobs)));
+}
+
+/** What a plan is known by, where what it came to is remembered. */
+export function planDigest(plan: LayerPlan): Digest {
+  return digestOf(Buffer.from(JSON.stringify(plan)));
+}
+
+/** Where in the layer the bytes of its files begin; in bytes. */
+export function* blobOffsets(
+  plan: LayerPlan,
+): Iterable<{ readonly digest: Digest; readonly offset: number; readonly size: number }> {
+  const nowhere: BlobSource = async () => undefined;
+  let at = 0;
+  for (const entry of plan.entries) {
+    const tar = tarEntry(entry, nowhere);
+    const [head, padding] = tarFrame(tar);
+    at += head.length;
+    if (entry.type === 'file') yield { digest: entry.digest, offset: at, size: entry.size };
+    at += (tar.type === 'file' ? tar.content.size : 0) + padding.length;
+  }
 }
 
 /**

@@ -3,25 +3,40 @@ import {
   type Context,
   type Descriptor,
   type Digest,
-  digestContent,
   formatPlatform,
   type ImageManifest,
   type Manifest,
-  nameOf,
+  manifestLimit,
+  mediaTypes,
   OciError,
   type Platform,
-  parseReference,
+  parseManifest,
+  readAll,
   readConfig,
 } from '@cluster-image/oci';
-import type { LayerPlan, PlanEntry, Store, VirtualImage } from '@cluster-image/storage';
+import type {
+  BlobSource,
+  LayerPlan,
+  PlanEntry,
+  PlannedLayer,
+  VirtualImage,
+} from '@cluster-image/storage';
+import {
+  type ClusterIndex,
+  clusterIndex,
+  indexAnnotation,
+  indexEntries,
+  indexVersion,
+  openIndex,
+} from '../cluster-index.ts';
 import { type Stage, stagesOf } from '../kubefile/bases.ts';
 import type { Kubefile } from '../kubefile/kubefile.ts';
 import type { Lockfile } from '../lock/lockfile.ts';
 import { baseFiles } from './base-files.ts';
 import { type BaseImage, configOf, imageIndex, imageManifest } from './documents.ts';
 import { type EarlierStage, type EvaluateOptions, evaluate, type Start } from './evaluate.ts';
-import { pack } from './pack.ts';
-import { placementsOf } from './placement.ts';
+import { type PackOptions, pack } from './pack.ts';
+import { type Placement, placementsOf } from './placement.ts';
 import { registrySource } from './registry-source.ts';
 import { over, type Source } from './source.ts';
 
@@ -39,6 +54,16 @@ export interface AssembleInput {
   readonly maxLayers: number;
 }
 
+/** Where an image is assembled. */
+export interface Depot {
+  /** Manifests and configs of what is pinned, and what else is asked for. */
+  readonly blobs: BlobSource;
+  /** Keeps the bytes of a file for as long as the image may be delivered. */
+  keep(content: Content): Promise<{ readonly digest: Digest; readonly size: number }>;
+  /** Tells what layers some plans come to. */
+  describe(plans: readonly LayerPlan[]): Promise<readonly PlannedLayer[]>;
+}
+
 /**
  * Makes a cluster image of a context whose images are in the store. No blob is copied: layers are
  * plans, and the only bytes that are read are those that have to be hashed. The same input gives the
@@ -46,12 +71,14 @@ export interface AssembleInput {
  */
 export async function assemble(
   input: AssembleInput,
-  store: Store,
+  depot: Depot,
   context: Context,
 ): Promise<VirtualImage> {
-  const images = await Promise.all(
-    input.platforms.map((platform) => assemblePlatform(input, platform, store, context)),
-  );
+  const images: PlatformImage[] = [];
+  // One after another: they share most of their layers, and what one brings in the next finds there.
+  for (const platform of input.platforms) {
+    images.push(await assemblePlatform(input, platform, depot, context));
+  }
   const [only] = images;
   if (!only) throw new OciError('USAGE', 'there is no platform to build for');
   const manifests = new Map<Digest, Manifest>(images.map(({ root }) => [root.digest, root]));
@@ -81,37 +108,78 @@ interface PlatformImage {
 async function assemblePlatform(
   input: AssembleInput,
   platform: Platform,
-  store: Store,
+  depot: Depot,
   context: Context,
 ): Promise<PlatformImage> {
   const { kubefile, lockfile, buildArguments, maxLayers } = input;
-  const placements = await placementsOf(lockfile, platform, store);
+  const placements = await placementsOf(lockfile, platform, depot);
   const registry = registrySource(placements, registryDirectory);
   const stages = stagesOf(kubefile, buildArguments);
-  const { evaluated, base } = await runStages(stages, lockfile, platform, store, {
+  const { evaluated, base } = await runStages(stages, lockfile, platform, depot, {
     kubefile,
     platform,
     buildArguments,
     source: over(registry, input.source),
-    keep: (content) => keep(store, content),
+    keep: (content) => depot.keep(content),
   });
   const files = withRegistry(evaluated.files, registry);
-  const blobs = new Set(placements.flatMap(({ blobs }) => blobs.map(({ digest }) => digest)));
   const plans = pack(files, {
     maxLayers,
     baseLayers: base?.manifest.layers.length ?? 0,
-    isBlob: (digest) => blobs.has(digest),
-    isInRegistry: (path) => path === registryDirectory || path.startsWith(`${registryDirectory}/`),
+    ...ownersOf(placements),
   });
   context.report({ type: 'stage', name: 'layers', total: plans.length });
-  const layers = await store.layers.describe(plans, context.signal);
-  const config = configOf(platform, evaluated, layers, base);
-  const root = imageManifest(config, [...(base?.manifest.layers ?? []), ...layers]);
+  const layers = await depot.describe(plans);
+  const index = clusterIndex(placements, layers, plans, base);
+  const indexPlan: LayerPlan = { formatVersion: 1, entries: [...indexEntries(index)] };
+  const [indexLayer] = index.blobs.size > 0 ? await depot.describe([indexPlan]) : [];
+  const descriptors = layers.map(({ digest, size }) => layerDescriptor({ digest, size }));
+  if (indexLayer) {
+    const { digest, size } = indexLayer;
+    const annotations = { [indexAnnotation]: String(indexVersion) };
+    descriptors.push({ ...layerDescriptor({ digest, size }), annotations });
+  }
+  const config = configOf(platform, evaluated, descriptors, base);
+  const root = imageManifest(config, [...(base?.manifest.layers ?? []), ...descriptors]);
+  const planned = indexLayer ? [...plans, indexPlan] : plans;
   return {
     root,
     config,
-    plans: new Map(plans.map((plan, at) => [digestAt(layers, at), plan])),
+    plans: new Map(planned.map((plan, at) => [digestAt(descriptors, at), plan])),
   };
+}
+
+function layerDescriptor(layer: Pick<Descriptor, 'digest' | 'size'>): Descriptor {
+  return { mediaType: mediaTypes.ociLayer, ...layer };
+}
+
+/** Which repository each part of the placed images is stored for: the first that has it. */
+function ownersOf(placements: readonly Placement[]): Pick<PackOptions, 'blobOf' | 'metadataOf'> {
+  const blobs = new Map<Digest, string>();
+  const metadata = new Map<Digest, string>();
+  for (const { repository, manifests, blobs: parts } of placements) {
+    for (const manifest of manifests) {
+      setOnce(metadata, manifest.digest, repository);
+      if (manifest.kind === 'image') setOnce(metadata, manifest.config.digest, repository);
+    }
+    for (const { digest } of parts) if (!metadata.has(digest)) setOnce(blobs, digest, repository);
+  }
+  return {
+    blobOf: (digest) => blobs.get(digest),
+    metadataOf: (entry) =>
+      (entry.type === 'file' ? metadata.get(entry.digest) : undefined) ?? repositoryIn(entry.path),
+  };
+}
+
+function setOnce<K, V>(map: Map<K, V>, key: K, value: V): void {
+  if (!map.has(key)) map.set(key, value);
+}
+
+/** The repository whose directory in a registry directory, wherever that was copied to, a path is in. */
+function repositoryIn(path: string): string | undefined {
+  return /(?:^|\/)docker\/registry\/v2\/repositories\/(.+?)\/_(?:layers|manifests)(?:\/|$)/.exec(
+    path,
+  )?.[1];
 }
 
 function digestAt(layers: readonly Descriptor[], at: number): Digest {
@@ -124,18 +192,18 @@ async function runStages(
   stages: readonly Stage[],
   lockfile: Lockfile,
   platform: Platform,
-  store: Store,
+  depot: Depot,
   options: EvaluateOptions,
 ): Promise<FinishedStage> {
   const done: FinishedStage[] = [];
   for (const stage of stages) {
     const { base, name } = stage;
     let start: Start = { config: {}, files: new Map() };
-    let image: BaseImage | undefined;
+    let image: OpenedBase | undefined;
     if (base.kind === 'image') {
-      image = await openBase(base.reference, lockfile, platform, store);
+      image = await openBase(base.reference, lockfile, platform, depot);
       const { manifest, config } = image;
-      const below = baseFiles(manifest.layers, store.blobs, base.reference);
+      const below = baseFiles(manifest.layers, depot.blobs, base.reference);
       start = { config: config.config ?? {}, files: new Map(), below };
     } else if (base.kind === 'stage') {
       const earlier = done[base.index];
@@ -151,30 +219,39 @@ async function runStages(
 
 interface FinishedStage extends EarlierStage {
   /** The image that is at the bottom of it. */
-  readonly base: BaseImage | undefined;
+  readonly base: OpenedBase | undefined;
+}
+
+interface OpenedBase extends BaseImage {
+  /** Of a cluster image, where everything inside it lies. */
+  readonly index: ClusterIndex | undefined;
 }
 
 async function openBase(
   reference: string,
   lockfile: Lockfile,
   platform: Platform,
-  store: Store,
-): Promise<BaseImage> {
+  { blobs }: Depot,
+): Promise<OpenedBase> {
   const digest = lockfile.bases[reference]?.manifests[formatPlatform(platform)]?.digest;
-  const repository = nameOf(parseReference(reference));
-  const manifest = digest && (await store.registry.manifest(repository, digest));
+  const content = digest && (await blobs(digest, manifestLimit));
+  const manifest =
+    content && parseManifest(await readAll(content, manifestLimit), reference, digest);
   const config =
-    manifest?.kind === 'image' && (await store.blobs(manifest.config.digest, manifest.config.size));
+    manifest?.kind === 'image' && (await blobs(manifest.config.digest, manifest.config.size));
   if (!config || manifest?.kind !== 'image') {
     throw new OciError('NOT_FOUND', `the base image ${reference} is not in the store`, {
       hint: 'Run `cluster-image cache` on the context.',
     });
   }
   const read = await readConfig(config, manifest.config, reference);
-  if ((read.rootfs.diff_ids ?? []).length === manifest.layers.length) {
-    return { manifest, config: read };
+  if ((read.rootfs.diff_ids ?? []).length !== manifest.layers.length) {
+    throw new OciError(
+      'MANIFEST_INVALID',
+      `${reference}: its config and manifest differ in layers`,
+    );
   }
-  throw new OciError('MANIFEST_INVALID', `${reference}: its config and manifest differ in layers`);
+  return { manifest, config: read, index: await openIndex(manifest, blobs, reference) };
 }
 
 /**
@@ -190,11 +267,4 @@ function withRegistry(
   const path = last.slice(registryDirectory.length);
   const isCopied = [...files.keys()].some((known) => `/${known}`.endsWith(path));
   return isCopied ? files : new Map([...files, ...registry]);
-}
-
-/** Files of the context go into the store, so that what is built can be delivered when the context has changed. */
-async function keep(store: Store, content: Content): Promise<{ digest: Digest; size: number }> {
-  const digest = await digestContent(content);
-  await store.registry.putContent(digest, content);
-  return { digest, size: content.size };
 }

@@ -1,14 +1,14 @@
-import { compareBytes, type Digest, digestHex, OciError } from '@cluster-image/oci';
+import { compareBytes, type Digest, digestHex, digestOf, OciError } from '@cluster-image/oci';
 import type { LayerPlan, PlanEntry } from '@cluster-image/storage';
 import { directoryEntry, parentsOf } from './source.ts';
 
 /** Blobs from this size on are worth a layer of their own, in bytes. */
 const largeBlob = 1024 * 1024;
 
-/** How many layers share the blobs that have none of their own. */
-const shelves = 8;
+/** How many layers share the blobs that have none of their own, and how many the metadata; fewer where room is scarce. */
+const mostShelves = 8;
 
-/** The layers beside those of blobs: the registry's links and manifests, and the context's files. */
+/** The layers beside those of images: the context's files, and the index of the whole. */
 const others = 2;
 
 export interface PackOptions {
@@ -16,18 +16,21 @@ export interface PackOptions {
   readonly maxLayers: number;
   /** The layers its base has. */
   readonly baseLayers: number;
-  /** Which files are blobs of images; the rest are manifests, links and files of the context. */
-  readonly isBlob: (digest: Digest) => boolean;
-  /** Which of the rest belong to the registry directory. */
-  readonly isInRegistry: (path: string) => boolean;
+  /** The repository that a layer of an image is stored for; undefined for every other file. */
+  readonly blobOf: (digest: Digest) => string | undefined;
+  /** The repository that a manifest, config or link belongs to; undefined for files of the context. */
+  readonly metadataOf: (entry: PlanEntry) => string | undefined;
 }
 
 /**
- * Distributes the files of an image over layers, so that changing one image changes few of them:
- * each large blob is a layer; the others lie on a fixed number of shelves, each always on the same;
- * then come the registry's links and manifests, and last the files of the context. Which layer a
- * blob is in does not depend on the other blobs, unless there are more large ones than layers, when
- * the largest have their own.
+ * Distributes the files of an image over layers, so that changing one image changes few of them.
+ * Each large blob is a layer. What else belongs to a repository lies on two shelves, each always on
+ * the same: one of small blobs, one of manifests, configs and links. The files of the context come
+ * last. So an image that changes takes along its large blobs and two layers, or one where no small
+ * blob changed.
+ *
+ * Where there are more large blobs than layers, half of these are for the largest, and the others
+ * lie on shelves as well.
  *
  * Throws UNSUPPORTED where the base leaves too few layers.
  */
@@ -35,51 +38,102 @@ export function pack(
   files: ReadonlyMap<string, PlanEntry>,
   options: PackOptions,
 ): readonly LayerPlan[] {
-  const { maxLayers, baseLayers, isBlob, isInRegistry } = options;
-  const blobs = new Map<Digest, PlanEntry & { type: 'file' }>();
-  const links: PlanEntry[] = [];
-  const context: PlanEntry[] = [];
-  for (const entry of files.values()) {
-    if (entry.type === 'file' && isBlob(entry.digest) && !blobs.has(entry.digest)) {
-      blobs.set(entry.digest, entry);
-    } else if (isInRegistry(entry.path)) links.push(entry);
-    else context.push(entry);
-  }
-  const room = maxLayers - baseLayers - others;
-  const own = ownLayers([...blobs.values()], room);
-  const shelved = shelve([...blobs.values()].filter((blob) => !own.includes(blob)));
-  const layers = [...own.map((blob) => [blob]), ...shelved, links, context].filter(
-    (entries) => entries.length > 0,
-  );
-  // Whether there is room may not depend on which shelves happen to stay empty.
-  if ((blobs.size > 0 && room < shelves) || baseLayers + layers.length > maxLayers) {
+  const { blobs, metadata, context } = sorted(files, options);
+  const room = options.maxLayers - options.baseLayers - others;
+  const hasImages = blobs.length + metadata.length > 0;
+  if (room < (hasImages ? 2 : 0)) {
     throw new OciError(
       'UNSUPPORTED',
-      `the base image has ${baseLayers} layers, which leaves too few of ${maxLayers}`,
+      `the base image has ${options.baseLayers} layers, which leaves too few of ${options.maxLayers}`,
       { hint: 'Raise --max-layers (dockerd loads up to 125), or use a base with fewer layers.' },
     );
   }
-  return layers.map((entries) => planOf(entries, files));
+  const shelves = Math.min(mostShelves, Math.max(1, Math.floor(room / 4)));
+  const own = ownLayers(blobs, room - shelves, shelves);
+  const small = blobs.filter((placed) => !own.chosen.has(placed.entry.digest));
+  return [
+    ...[...own.chosen.values()].map((entry) => [entry]),
+    ...shelved(small, own.shelves),
+    ...shelved(metadata, shelves),
+    context,
+  ]
+    .filter((entries) => entries.length > 0)
+    .map((entries) => planOf(entries, files));
 }
 
-type Blob = PlanEntry & { readonly type: 'file' };
+type File = PlanEntry & { readonly type: 'file' };
 
-function ownLayers(blobs: readonly Blob[], room: number): readonly Blob[] {
-  const large = blobs.filter(({ size }) => size >= largeBlob);
-  // Without small blobs, and with room for all large ones, no shelf is needed.
-  const most = large.length === blobs.length && large.length <= room ? room : room - shelves;
-  return large
+/** A file, and the repository it is stored for. */
+interface Placed<Entry extends PlanEntry> {
+  readonly entry: Entry;
+  readonly repository: string;
+}
+
+interface Sorted {
+  readonly blobs: readonly Placed<File>[];
+  readonly metadata: readonly Placed<PlanEntry>[];
+  readonly context: readonly PlanEntry[];
+}
+
+function sorted(
+  files: ReadonlyMap<string, PlanEntry>,
+  { blobOf, metadataOf }: PackOptions,
+): Sorted {
+  const blobs = new Map<Digest, Placed<File>>();
+  const metadata: Placed<PlanEntry>[] = [];
+  const rest: PlanEntry[] = [];
+  const above = new Set<string>();
+  for (const entry of files.values()) {
+    const owner = entry.type === 'file' ? blobOf(entry.digest) : undefined;
+    if (entry.type === 'file' && owner !== undefined && !blobs.has(entry.digest)) {
+      blobs.set(entry.digest, { entry, repository: owner });
+    } else {
+      const repository = metadataOf(entry);
+      if (repository === undefined) {
+        rest.push(entry);
+        continue;
+      }
+      metadata.push({ entry, repository });
+    }
+    for (const parent of parentsOf(entry.path)) above.add(parent);
+  }
+  // Directories come along with what is in them; only those of the context are there for themselves.
+  const context = rest.filter(({ type, path }) => type !== 'directory' || !above.has(path));
+  return { blobs: [...blobs.values()], metadata, context };
+}
+
+/** The blobs that are a layer each, in the order of their digests, and how many shelves the others have. */
+function ownLayers(
+  blobs: readonly Placed<File>[],
+  room: number,
+  least: number,
+): { readonly chosen: ReadonlyMap<Digest, File>; readonly shelves: number } {
+  const large = blobs.map(({ entry }) => entry).filter(({ size }) => size >= largeBlob);
+  const shelves = large.length <= room - least ? least : Math.max(least, Math.floor(room / 2));
+  const chosen = large
     .sort((a, b) => b.size - a.size || compareBytes(a.digest, b.digest))
-    .slice(0, Math.max(0, most))
+    .slice(0, Math.max(0, room - shelves))
     .sort((a, b) => compareBytes(a.digest, b.digest));
+  return { chosen: new Map(chosen.map((entry) => [entry.digest, entry])), shelves };
 }
 
-function shelve(blobs: readonly Blob[]): readonly (readonly Blob[])[] {
-  const on: Blob[][] = Array.from({ length: shelves }, () => []);
-  for (const blob of blobs) {
-    on[Number.parseInt(digestHex(blob.digest).slice(0, 4), 16) % shelves]?.push(blob);
+function shelved(
+  placed: readonly Placed<PlanEntry>[],
+  count: number,
+): readonly (readonly PlanEntry[])[] {
+  const on: PlanEntry[][] = Array.from({ length: count }, () => []);
+  const numbers = new Map<string, number>();
+  for (const { entry, repository } of placed) {
+    const number = numbers.get(repository) ?? shelfOf(repository, count);
+    numbers.set(repository, number);
+    on[number]?.push(entry);
   }
   return on;
+}
+
+/** A shelf that depends on the name alone. */
+function shelfOf(repository: string, count: number): number {
+  return Number.parseInt(digestHex(digestOf(Buffer.from(repository))).slice(0, 8), 16) % count;
 }
 
 /** Every layer brings the directories its files are in, so that it unpacks the same wherever it is first. */

@@ -16,7 +16,7 @@ import {
   type RegistryReader,
   readAll,
 } from '@cluster-image/oci';
-import type { Store } from '@cluster-image/storage';
+import type { BlobSource } from '@cluster-image/storage';
 import type { LockedImage, Lockfile } from '../lock/lockfile.ts';
 
 /** An image in the `registry/` of a cluster image: what it is called there, and everything it consists of. */
@@ -33,6 +33,11 @@ export interface Placement {
   readonly blobs: readonly Descriptor[];
 }
 
+/** Where the manifests of pinned images are found. */
+interface Stored {
+  readonly blobs: BlobSource;
+}
+
 /**
  * Where each pinned image goes in the registry of a cluster image for one platform.
  *
@@ -47,7 +52,7 @@ export interface Placement {
 export async function placementsOf(
   lockfile: Lockfile,
   platform: Platform,
-  store: Store,
+  store: Stored,
 ): Promise<readonly Placement[]> {
   const entries = Object.entries(lockfile.images);
   const placed = await Promise.all(
@@ -60,7 +65,7 @@ async function place(
   reference: string,
   image: LockedImage,
   platform: Platform,
-  store: Store,
+  store: Stored,
 ): Promise<Placement> {
   const { digest: pinned, tag, repository } = parseReference(reference);
   const chosen = image.manifests[formatPlatform(platform)]?.digest;
@@ -97,7 +102,7 @@ async function place(
   }
 }
 
-async function storedManifest(store: Store, digest: Digest, reference: string): Promise<Manifest> {
+async function storedManifest(store: Stored, digest: Digest, reference: string): Promise<Manifest> {
   const content = await store.blobs(digest, manifestLimit);
   if (content) return parseManifest(await readAll(content, manifestLimit), reference, digest);
   throw new OciError('NOT_FOUND', `${reference}: manifest ${digest} is not in the store`, {
@@ -143,7 +148,7 @@ function named(placed: readonly Placement[]): readonly Placement[] {
 }
 
 /** The placed images as a registry, read from the store. */
-export function placedRegistry(placements: readonly Placement[], store: Store): RegistryReader {
+export function placedRegistry(placements: readonly Placement[], store: Stored): RegistryReader {
   const byRepository = Map.groupBy(placements, ({ repository }) => repository);
   const at = (repository: string): readonly Placement[] => byRepository.get(repository) ?? [];
   const find = (repository: string, digest: Digest): Manifest | undefined =>

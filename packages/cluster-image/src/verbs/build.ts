@@ -20,6 +20,7 @@ import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { requireSupported } from '../assemble/evaluate.ts';
 import { contextSource } from '../assemble/source.ts';
+import { storeDepot } from '../assemble/store-depot.ts';
 import { cache } from '../cache.ts';
 import { lockedContext, openContext } from '../context-directory.ts';
 import { deliver } from '../images.ts';
@@ -110,7 +111,7 @@ export const buildVerb: Verb<typeof options, Built> = {
           buildArguments,
           maxLayers: given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers,
         },
-        store,
+        storeDepot(store, context.signal),
         workspace.context,
       );
       await store.putImage(reference, image);

@@ -16,6 +16,7 @@ import {
 } from '@cluster-image/storage';
 import { assemble } from '../../src/assemble/assemble.ts';
 import { contextSource } from '../../src/assemble/source.ts';
+import { storeDepot } from '../../src/assemble/store-depot.ts';
 import { findKubefile } from '../../src/kubefile/kubefile.ts';
 import type { Cluster } from '../cluster.ts';
 
@@ -43,7 +44,7 @@ export async function assembled(
       buildArguments,
       maxLayers,
     },
-    store,
+    storeDepot(store, new AbortController().signal),
     createContext(),
   );
 }
