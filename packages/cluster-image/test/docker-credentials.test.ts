@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Credential, Credentials } from '@cluster-image/distribution';
 import { createContext, type Event } from '@cluster-image/oci';
 import { temporaryDirectory } from '@cluster-image/testing';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { dockerCredentials } from '../src/docker-credentials.ts';
 import { contextDirectory } from './context.ts';
 import { failureOf } from './failure.ts';
@@ -223,14 +223,27 @@ describe('a credential helper', () => {
     ]);
   });
 
-  test.each(['nowhere', '../desk', 'desk; touch x', '/bin/sh', 'desk\n'])(
-    'that is not there, or not the name of one, is passed over: %j',
-    async (credsStore) => {
-      const here = await told({ credsStore }, { helper: answer('me', 'pass') });
-      expect(await here.ask('a.io')).toBeUndefined();
-      expect(here.warnings).toHaveLength(1);
-    },
-  );
+  test.each([
+    ['nowhere', 'failed'],
+    ['../desk', 'not the name of a helper'],
+    ['desk; touch x', 'not the name of a helper'],
+    ['/bin/sh', 'not the name of a helper'],
+    ['desk\n', 'not the name of a helper'],
+  ])('that is not there, or not the name of one, is passed over: %j', async (credsStore, why) => {
+    const here = await told({ credsStore }, { helper: answer('me', 'pass') });
+    expect(await here.ask('a.io')).toBeUndefined();
+    expect(here.warnings).toEqual([
+      `docker-credential-${credsStore}: ${why}; a.io is asked without credentials`,
+    ]);
+  });
+
+  test('sees the environment of the command, and no other', async () => {
+    vi.stubEnv('CANARY', 'of this process');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const helper = `printf '{"Username": "%s", "Secret": "x"}' "$CANARY/$GIVEN"`;
+    const here = await told(store, { helper, variables: { GIVEN: 'given' } });
+    expect(await secretOf(here)).toEqual(basic('/given', 'x'));
+  });
 
   test('that hangs does not keep whoever interrupts', async () => {
     const controller = new AbortController();

@@ -37,6 +37,14 @@ describe('a location is read', () => {
       'localhost:5000',
       { kind: 'store', reference: { ...app, repository: 'library/localhost', tag: '5000' } },
     ],
+    [
+      'registry:5000/b',
+      { kind: 'store', reference: { host: 'registry:5000', repository: 'b', tag: 'latest' } },
+    ],
+    [
+      `docker://app@${digest}`,
+      { kind: 'docker', reference: { host: 'docker.io', repository: 'library/app', digest } },
+    ],
     ['oci:dir', { kind: 'oci', path: 'dir' }],
     ['oci:/a/b dir', { kind: 'oci', path: '/a/b dir' }],
     ['oci:dir:1', { kind: 'oci', path: 'dir', name: '1' }],

@@ -108,7 +108,7 @@ function readArguments(flags: readonly Flag[], args: readonly string[], usage: U
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
     const { name, rawName, value, inlineValue } = token;
-    const type = Object.hasOwn(options, name) ? options[name]?.type : undefined;
+    const type = options[name]?.type;
     if (type === undefined) throw usage(unknownFlag(rawName, Object.keys(options)));
     if (type === 'boolean' && value !== undefined) throw usage(`--${name} takes no value`);
     if (type === 'string' && value === undefined) throw usage(`--${name} needs a value`);

@@ -238,7 +238,8 @@ describe('a name that is built anew', () => {
 
   test('means what came last, a build or an image that was pulled', async () => {
     const here = await desk();
-    const name = `${here.host}/acme/app:1`;
+    await putImages(here.upstream, { 'acme/app:latest': image });
+    const name = `${here.host}/acme/app`;
     const home = await place(files);
     const built = await home.run(buildVerb, { context: 'cluster', tag: name });
     const digest = async (): Promise<string> =>

@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '@cluster-image/oci';
+import { distributionLayout } from '@cluster-image/storage';
 import { describe, expect, test } from 'vitest';
 import { buildVerb } from '../../src/verbs/build.ts';
 import { lockVerb } from '../../src/verbs/lock.ts';
@@ -147,6 +148,12 @@ describe('verify', () => {
     await rm(here.path('out', blobPath(layer)));
     const { problems } = await here.run(verifyVerb, { location });
     expect(problems.length).toBeGreaterThan(0);
+    // The store may lack platforms of an index, a directory for a cluster may not.
+    const at = ['.store', 'sparse'].map((path) => distributionLayout(here.path(path)));
+    for (const layout of at) await layout.putManifest('acme/index', index.root, '2');
+    expect((await here.run(verifyVerb, {})).problems).toEqual([]);
+    const sparse = await here.run(verifyVerb, { location: 'registry:sparse' });
+    expect(sparse.problems.length).toBeGreaterThan(0);
     const nowhere = here.run(verifyVerb, { location: 'registry:nowhere' });
     expect((await failureOf(nowhere)).code).toBe('NOT_FOUND');
   });
