@@ -43,8 +43,9 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       const { host, repository, tag, digest } = location.reference;
       const registry = network.registry(host);
       const name = formatReference(location.reference);
-      const found = await registry.resolve(repository, digest ?? tag ?? 'latest');
-      if (found) return { registry, repository, reference: found.digest, name };
+      const root = await registry.fetch(repository, digest ?? tag ?? 'latest');
+      if (root)
+        return { registry: holding(registry, root), repository, reference: root.digest, name };
       throw new OciError('NOT_FOUND', `there is no image ${name}, or no access to it`, {
         hint: 'Check the name and tag; for a private image log in to its registry first (docker login).',
       });
@@ -85,6 +86,15 @@ export async function openImage(location: Location, workspace: Workspace): Promi
         hint: 'Use `cluster-image sync` for all of its images.',
       });
   }
+}
+
+/** The same registry, which need not be asked for a manifest that is known. */
+function holding(registry: RegistryReader, known: Manifest): RegistryReader {
+  return {
+    ...registry,
+    manifest: async (repository, digest) =>
+      digest === known.digest ? known : registry.manifest(repository, digest),
+  };
 }
 
 /** The image of that name, or the only one. */
@@ -197,8 +207,10 @@ export async function manifestOf({
   repository,
   reference,
 }: LocatedImage): Promise<Manifest> {
-  const found = await registry.resolve(repository, reference);
-  const manifest = found && (await registry.manifest(repository, found.digest));
+  const digest = isDigest(reference)
+    ? reference
+    : (await registry.resolve(repository, reference))?.digest;
+  const manifest = digest && (await registry.manifest(repository, digest));
   if (manifest) return manifest;
   throw new OciError('NOT_FOUND', `there is no image ${reference}`);
 }

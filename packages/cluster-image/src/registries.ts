@@ -1,28 +1,18 @@
-import {
-  type Manifest,
-  OciError,
-  type Registry,
-  type RegistryReader,
-  select,
-  under,
-} from '@cluster-image/oci';
+import { OciError, type Registry, type RegistryReader, select, under } from '@cluster-image/oci';
 import {
   type DistributionLayout,
   directory,
   distributionLayout,
-  distributionReader,
-  imageTree,
   layoutPaths,
-  subTree,
 } from '@cluster-image/storage';
-import { registryDirectory } from './assemble/assemble.ts';
 import { placedRegistry, placementsOf } from './assemble/placement.ts';
 import { readConfiguration } from './configuration.ts';
 import { type ContextDirectory, lockedContext, openContext } from './context-directory.ts';
-import { type LocatedImage, manifestOf, openImage } from './images.ts';
+import { openImage } from './images.ts';
 import { parseLocation, requireNoCredentials } from './location.ts';
 import { lockCommand } from './lock/check.ts';
 import type { Lockfile } from './lock/lockfile.ts';
+import { openCluster } from './open-cluster.ts';
 import { platformsOf, type Workspace } from './workspace.ts';
 
 /** Many images: a registry, and what it is called. */
@@ -56,7 +46,7 @@ export async function openRegistry(
   const isDirectory = (await directory(path).entry(''))?.type === 'directory';
   if (isDirectory) return openContextRegistry(text, choice, workspace, prepare);
   const image = await openImage(parseLocation(text), workspace);
-  return { name: text, registry: await innerRegistry(image, await manifestOf(image), text) };
+  return { name: text, registry: await openCluster(image, choice.platform, text, workspace) };
 }
 
 /** What has to be done with the images of a context. */
@@ -99,28 +89,6 @@ async function openContextRegistry(
   await prepare(lockfile, context);
   const placements = await placementsOf(lockfile, chosen, store);
   return { name: text, registry: placedRegistry(placements, store) };
-}
-
-/** The registry inside a cluster image, read where it lies. */
-export async function innerRegistry(
-  { registry, repository }: LocatedImage,
-  manifest: Manifest,
-  name: string,
-): Promise<RegistryReader> {
-  if (manifest.kind === 'index') {
-    throw new OciError('USAGE', `${name} is for several platforms`, {
-      hint: 'Take one of them out with `cluster-image copy --platform`.',
-    });
-  }
-  const files = await imageTree(
-    manifest,
-    ({ digest, size }) => registry.blob(repository, digest, size),
-    name,
-  );
-  if (await files.entry(`${registryDirectory}/docker`)) {
-    return distributionReader(subTree(files, registryDirectory), name);
-  }
-  throw new OciError('INPUT_INVALID', `${name} is no cluster image: it has no registry/`);
 }
 
 /** `docker://HOST[/PREFIX]`, or undefined for what is none. */

@@ -1,18 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
-import {
-  type Context,
-  isHost,
-  OciError,
-  parseName,
-  type Registry,
-  type RegistryReader,
-} from '@cluster-image/oci';
+import { type Context, isHost, OciError, parseName, type RegistryReader } from '@cluster-image/oci';
 import { authorizer } from './authorizer.ts';
 import { anonymous, type Credentials } from './credentials.ts';
 import { exchange } from './exchange.ts';
 import { mirrored } from './mirrored.ts';
 import { patience } from './patience.ts';
-import { remote } from './remote.ts';
+import { type RemoteRegistry, remote } from './remote.ts';
 import { type TransportOptions, transport } from './transport.ts';
 
 /** What is configured about one registry host. */
@@ -46,7 +39,7 @@ export interface NetworkOptions extends TransportOptions {
 /** Every registry that can be reached, and what they share: connections, credentials, tokens. */
 export interface Network {
   /** One registry, as it is: no mirrors. */
-  registry(host: string): Registry;
+  registry(host: string): RemoteRegistry;
   /** All of them as one, for reading; repositories are named `host/path` and mirrors are asked first. */
   readonly upstream: RegistryReader;
   close(): Promise<void>;
@@ -55,14 +48,14 @@ export interface Network {
 export function network(options: NetworkOptions): Network {
   const { context, credentials = anonymous, sleep = wait, now = Date.now } = options;
   const sender = transport(options);
-  const registries = new Map<string, Registry>();
+  const registries = new Map<string, RemoteRegistry>();
   const readers = new Map<string, RegistryReader>();
 
   function optionsOf(host: string): HostOptions {
     return options.hosts?.[host] ?? {};
   }
 
-  function at(url: URL, host: string, prefix: string): Registry {
+  function at(url: URL, host: string, prefix: string): RemoteRegistry {
     const { insecure = false, tokenHosts = [] } = optionsOf(host);
     const origin = new URL(url.origin);
     const waiting = patience({ host, context, sleep, now });
@@ -94,7 +87,7 @@ export function network(options: NetworkOptions): Network {
     });
   }
 
-  function registry(host: string): Registry {
+  function registry(host: string): RemoteRegistry {
     const known = registries.get(host) ?? at(urlOf(host, optionsOf(host)), host, '');
     registries.set(host, known);
     return known;

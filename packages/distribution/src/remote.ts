@@ -24,6 +24,12 @@ import { uploadBlob } from './upload.ts';
 /** More pages than any listing has. */
 const mostPages = 10_000;
 
+/** A registry that is asked over the network. */
+export interface RemoteRegistry extends Registry {
+  /** The manifest that a tag or digest means now, in one request. */
+  fetch(repository: string, reference: string): Promise<Manifest | undefined>;
+}
+
 /**
  * A remote registry, by the distribution protocol.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
@@ -32,7 +38,7 @@ const mostPages = 10_000;
  * TIMEOUT, TOO_MANY_REQUESTS, UPSTREAM, and what bytes can be guilty of (DIGEST_MISMATCH,
  * SIZE_MISMATCH, MANIFEST_INVALID).
  */
-export function remote(origin: Origin): Registry {
+export function remote(origin: Origin): RemoteRegistry {
   const { exchange } = origin;
   const inner = (repository: string): string =>
     origin.prefix ? `${origin.prefix}/${repository}` : repository;
@@ -97,6 +103,7 @@ export function remote(origin: Origin): Registry {
 
   return {
     resolve,
+    fetch: getManifest,
     manifest: getManifest,
     async blob(repository, digest, size): Promise<Content | undefined> {
       const name = inner(repository);

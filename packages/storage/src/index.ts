@@ -16,5 +16,6 @@ export * from './store.ts';
 export * from './sub-tree.ts';
 export * from './tar-tree.ts';
 export * from './tar-writer.ts';
+export * from './unpacked.ts';
 export * from './verify-layout.ts';
 export * from './virtual-image.ts';

@@ -1,5 +1,11 @@
 import { join } from 'node:path';
-import { nameOf, type Reference } from '@cluster-image/oci';
+import {
+  type Digest,
+  digestAlgorithm,
+  digestHex,
+  nameOf,
+  type Reference,
+} from '@cluster-image/oci';
 import { directory } from './directory.ts';
 import { type DistributionLayout, distributionLayout } from './distribution-layout.ts';
 import { layoutPaths } from './distribution-paths.ts';
@@ -15,6 +21,7 @@ import { readThinImage, type VirtualImage, writeThinImage } from './virtual-imag
  *       docker/registry/v2/   images as their upstream has them; a repository is named host/path
  *       images/<name>/_tags/<tag>/   cluster images that were built here, thin
  *       layers/sha256/<plan digest>  the digest of the layer that a plan stands for
+ *       unpacked/sha256/<image digest>  what was found in a cluster image whose layers are compressed
  *       .staging/             what is on its way in
  */
 export interface Store {
@@ -28,16 +35,23 @@ export interface Store {
   putImage(reference: Reference, image: VirtualImage): Promise<void>;
   /** Forgets a built image, because another one has its name now. */
   removeImage(reference: Reference): Promise<void>;
+  /** What was noted down of an image elsewhere. */
+  note(image: Digest): Promise<string | undefined>;
+  putNote(image: Digest, text: string): Promise<void>;
 }
 
 export function openStore(root: string, fs: FileSystem = nodeFileSystem): Store {
   const registry = distributionLayout(root, { fs, resumable: true });
   const blobs: BlobSource = (digest) => registry.content(digest);
+  const notePath = (image: Digest): string =>
+    registry.disk.path('unpacked', digestAlgorithm(image), digestHex(image));
   return {
     root,
     registry,
     blobs,
     layers: layerDigests(registry.disk, blobs),
+    note: (image) => registry.disk.text(notePath(image)),
+    putNote: (image, text) => registry.disk.write(notePath(image), text),
     image: (reference) => {
       const path = imagePath(registry, reference);
       return readThinImage(directory(path, undefined, fs), path);

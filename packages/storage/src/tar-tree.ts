@@ -76,6 +76,19 @@ export async function tarTree(
   };
 }
 
+/**
+ * The entries of a tar archive in their order, as `tarTree` reads them. One whose bytes are wanted is
+ * read before the next is asked for, where the archive can only be read forwards.
+ */
+export async function* tarEntries(content: Content, what: string): AsyncIterable<TreeEntry> {
+  const seen = new Map<string, TreeEntry>();
+  const invalid: Fault = (why) => new OciError('ARCHIVE_INVALID', `${what}: ${why}`);
+  for await (const entry of scan(content, invalid, (path) => seen.get(path))) {
+    seen.set(entry.path, entry);
+    yield entry;
+  }
+}
+
 async function* scan(
   content: Content,
   invalid: Fault,

@@ -1,7 +1,5 @@
-import { pipeline, Readable } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { type Content, type Descriptor, OciError, type Tree } from '@cluster-image/oci';
-import { type BlobSource, compressionOf, tarTree } from '@cluster-image/storage';
+import { type Descriptor, OciError, type Tree } from '@cluster-image/oci';
+import { type BlobSource, tarTree, unpacked } from '@cluster-image/storage';
 import { parentsOf } from './source.ts';
 
 type Kind = 'file' | 'directory' | 'symlink' | undefined;
@@ -54,67 +52,6 @@ async function openLayer(layer: Descriptor, blobs: BlobSource, what: string): Pr
       hint: 'Run `cluster-image cache` on the context.',
     });
   }
-  const compression = await compressionOf(content);
   const name = `layer ${layer.digest} of ${what}`;
-  if (compression === undefined) return tarTree(content, name);
-  const unpack = compression === 'gzip' ? createGunzip : createZstdDecompress;
-  if (compression !== 'gzip' && compression !== 'zstd') {
-    throw new OciError('UNSUPPORTED', `${name} is compressed with ${compression}`);
-  }
-  const unpacked = pipeline(Readable.from(content.open()), unpack(), () => {});
-  try {
-    return await tarTree(onwards(unpacked), name);
-  } catch (cause) {
-    if (cause instanceof OciError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new OciError('ARCHIVE_INVALID', `${name}: ${why}`, { cause });
-  } finally {
-    unpacked.destroy();
-  }
-}
-
-/** Larger than any layer, in bytes. */
-const endless = 2 ** 50;
-
-/** How far back one may read, in bytes: further than a tar's headers are apart from what they extend. */
-const memory = 256 * 1024;
-
-/** A stream as a content that is read by ranges, each hardly before the last. After its end there are zeros. */
-function onwards(stream: AsyncIterable<Uint8Array>): Content {
-  const chunks = stream[Symbol.asyncIterator]();
-  let held: Uint8Array[] = [];
-  let first = 0;
-  let end = 0;
-  let isOver = false;
-
-  async function readTo(offset: number): Promise<void> {
-    while (end < offset && !isOver) {
-      const next = await chunks.next();
-      if (next.done) isOver = true;
-      else {
-        held.push(next.value);
-        end += next.value.length;
-      }
-      const [oldest] = held;
-      if (oldest && first + oldest.length < Math.min(end, offset) - memory) {
-        first += oldest.length;
-        held = held.slice(1);
-      }
-    }
-  }
-
-  return {
-    size: endless,
-    async *open(range = { start: 0, end: endless }) {
-      await readTo(range.end);
-      const bytes = new Uint8Array(range.end - range.start);
-      let at = first;
-      for (const chunk of held) {
-        const [from, to] = [Math.max(range.start, at), Math.min(range.end, at + chunk.length)];
-        if (from < to) bytes.set(chunk.subarray(from - at, to - at), from - range.start);
-        at += chunk.length;
-      }
-      yield bytes;
-    },
-  };
+  return unpacked(content, name, (plain) => tarTree(plain, name));
 }

@@ -8,15 +8,17 @@ import {
 import { z } from 'zod';
 import { type LocatedImage, manifestOf, openImage } from '../images.ts';
 import { parseLocation } from '../location.ts';
-import { innerRegistry } from '../registries.ts';
+import { openCluster } from '../open-cluster.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
 import { sizeOf } from './build.ts';
+import { platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
 const options = commonOptions.extend({
   location: z.string().describe('Location of the image'),
   images: z.boolean().default(false).describe('List the images inside a cluster image'),
+  ...platformOption.shape,
 });
 
 interface InspectedImage {
@@ -66,7 +68,7 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
       const { digest, mediaType } = root;
       const inspected = { location: given.location, digest, mediaType, platforms };
       if (!given.images) return inspected;
-      const registry = await innerRegistry(image, root, given.location);
+      const registry = await openCluster(image, given.platform, given.location, workspace);
       const images: InnerImage[] = [];
       for await (const repository of registry.repositories()) {
         for await (const tag of registry.tags(repository)) {
