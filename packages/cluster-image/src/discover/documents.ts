@@ -1,24 +1,17 @@
 import { formatReference, OciError, parseReference } from '@cluster-image/oci';
-import {
-  type Alias,
-  Composer,
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  Lexer,
-  LineCounter,
-  type Node,
-  type Pair,
-  Parser,
-  Scalar,
-  visit,
-  type YAMLMap,
-} from 'yaml';
+import { Composer, type Document, Lexer, LineCounter, Parser } from 'yaml';
 import type { Findings, Found, Origin, Suspect, Unresolved } from './discovery.ts';
 import { imageLike, isTemplate } from './image-text.ts';
+import { plainNodes } from './plain-yaml.ts';
 import { hideTemplates } from './templates.ts';
+import {
+  entryOf,
+  nodesOf,
+  type YamlEntry,
+  type YamlMap,
+  type YamlNode,
+  type YamlScalar,
+} from './yaml-nodes.ts';
 
 /** How deep a file may be nested, and of how many words, signs and breaks it may consist. */
 const depthLimit = 100;
@@ -52,6 +45,15 @@ export function findInDocuments(
   let parts = partLimit;
   for (const part of splitDocuments(hidden?.text ?? text)) {
     if (!mayMention.test(part.text)) continue;
+    // An origin of its own needs the document as the library has it.
+    const plain = options.origin ? undefined : plainNodes(part.text);
+    if (plain) read(plain, (at, further) => ({ file, line: part.line + at + further }));
+    else if (!readWhole(part)) break;
+  }
+  return { images, suspects, unresolved };
+
+  /** Reads what may be any YAML; false where that was too much. */
+  function readWhole(part: TextPart): boolean {
     const lines = new LineCounter();
     try {
       for (const document of parsed(part.text, lines, () => --parts)) {
@@ -61,74 +63,81 @@ export function findInDocuments(
         };
         const [error] = document.errors;
         if (error) unreadable(`not YAML: ${error.message}`, originAt(error.pos[0]));
-        else read(document, originAt);
+        else read(nodesOf(document), originAt);
       }
     } catch (error) {
       if (!(error instanceof OciError)) throw error;
       unreadable(error.message, { file, line: part.line + lines.lineStarts.length - 1 });
-      if (parts <= 0) break;
+      return parts > 0;
     }
+    return true;
   }
-  return { images, suspects, unresolved };
 
-  function read(document: Document, originAt: (offset: number, further?: number) => Origin): void {
-    const follow = aliases(document);
+  function read(
+    contents: YamlNode | undefined,
+    originAt: (at: number, further: number) => Origin,
+  ): void {
     // What is reached by an alias is read once however often that occurs, so that aliases of
     // aliases do not multiply.
-    const seen = new Set<unknown>();
-    const written = (node: unknown): string => restore(sourceOf(follow(node)));
-    walk(document.contents, []);
+    const seen = new Set<YamlNode>();
+    const written = (node: YamlNode | undefined): string => {
+      const target = followed(node);
+      return target?.kind === 'scalar' ? restore(target.text) : '';
+    };
+    walk(contents, []);
 
-    function walk(node: unknown, path: readonly string[]): void {
-      const target = follow(node);
-      if (isAlias(node)) {
-        if (!target) unreadable(`not YAML: no anchor ${node.source}`, originOf(node));
+    function walk(node: YamlNode | undefined, path: readonly string[]): void {
+      const target = followed(node);
+      if (node?.kind === 'alias') {
+        if (!target) {
+          unreadable(`not YAML: no anchor ${node.name}`, originOf(node));
+          return;
+        }
         if (seen.has(target)) return;
         seen.add(target);
       }
-      if (isMap(target)) {
-        const named = written(target.get('name', true));
-        for (const item of target.items) walkPair(item, path, named);
-      } else if (isSeq(target)) {
+      if (target?.kind === 'map') {
+        const named = written(entryOf(target, 'name')?.value);
+        for (const entry of target.entries) walkEntry(entry, path, named);
+      } else if (target?.kind === 'seq') {
         for (const item of target.items) walk(item, path);
-      } else if (isScalar(target)) {
+      } else if (target?.kind === 'scalar') {
         suspect(target, path);
       }
     }
 
     /** @param named what the mapping that the entry is in has as its `name` */
-    function walkPair({ key, value }: Pair, path: readonly string[], named: string): void {
-      const name = isScalar(key) ? String(key.value) : '';
+    function walkEntry({ key, value }: YamlEntry, path: readonly string[], named: string): void {
       // A merge key adds the entries of another mapping to this one.
-      if (name === '<<') {
+      if (key === '<<') {
         walk(value, path);
         return;
       }
-      const target = follow(value);
-      if (name === 'image' && isScalar(target)) {
+      const target = followed(value);
+      if (key === 'image' && target?.kind === 'scalar') {
         scalarImage(target, path);
         return;
       }
-      const mapping = name === 'image' && isMap(target) ? target : undefined;
+      const mapping = key === 'image' && target?.kind === 'map' ? target : undefined;
       const composed = mapping && compose(mapping, path);
       if (mapping && composed) image(mapping, composed.text, composed.isWhole, path);
-      else walk(value, [...path, name === 'value' && named !== '' ? named : name]);
+      else walk(value, [...path, key === 'value' && named !== '' ? named : key]);
     }
 
-    function scalarImage(node: Scalar, path: readonly string[]): void {
-      const text = written(node).trim();
+    function scalarImage(node: YamlScalar, path: readonly string[]): void {
+      const text = restore(node.text).trim();
       if (text === '' && isContainer(path)) {
         suspects.push({ text, reason: 'a container without image', origins: [originOf(node)] });
       }
-      if (text !== '' && typeof node.value !== 'boolean') image(node, text, true, path);
+      if (text !== '' && node.type !== 'boolean') image(node, text, true, path);
     }
 
     /** `{ registry, repository, tag, digest }`, as charts write images, and `{ reference }`, as volumes do. */
     function compose(
-      map: YAMLMap,
+      map: YamlMap,
       path: readonly string[],
     ): { text: string; isWhole: boolean } | undefined {
-      const field = (name: string): string => written(entryOf(map, name, follow)).trim();
+      const field = (name: string): string => written(fieldOf(map, name)).trim();
       const reference = field('reference');
       if (path.at(-1) === 'volumes' && reference !== '') return { text: reference, isWhole: true };
       const [registry, tag, digest] = [field('registry'), field('tag'), field('digest')];
@@ -139,7 +148,7 @@ export function findInDocuments(
       return { text: `${name}${tag && `:${tag}`}${digest && `@${digest}`}`, isWhole };
     }
 
-    function image(node: Node, text: string, isWhole: boolean, path: readonly string[]): void {
+    function image(node: YamlNode, text: string, isWhole: boolean, path: readonly string[]): void {
       const origin = originOf(node);
       if (isTemplate(text)) {
         unresolved.push({ text, reason: 'a template that is not filled in', origin });
@@ -157,19 +166,19 @@ export function findInDocuments(
       }
     }
 
-    function suspect(node: Scalar, path: readonly string[]): void {
+    function suspect(node: YamlScalar, path: readonly string[]): void {
       const key = path.at(-1) ?? '';
       const isProse = key === 'description' && path.includes('openAPIV3Schema');
-      if (typeof node.value !== 'string' || isProse) return;
-      // The lines of a literal text are lines of the file, the first below its indicator.
-      const isLiteral = node.type === Scalar.BLOCK_LITERAL;
-      for (const { text, reason, line } of imageLike(written(node), key)) {
+      const isLiteral = node.type === 'literal';
+      if ((node.type !== 'text' && !isLiteral) || isProse) return;
+      for (const { text, reason, line } of imageLike(restore(node.text), key)) {
+        // The lines of a literal text are lines of the file, the first below its indicator.
         suspects.push({ text, reason, origins: [originOf(node, isLiteral ? line + 1 : 0)] });
       }
     }
 
-    function originOf(node: Node, further = 0): Origin {
-      return originAt(node.range?.[0] ?? 0, further);
+    function originOf({ at }: YamlNode, further = 0): Origin {
+      return originAt(at, further);
     }
   }
 }
@@ -224,50 +233,24 @@ function* parsed(text: string, lines: LineCounter, left: () => number): Iterable
   yield* composer.end();
 }
 
-/**
- * Finds what an alias stands for: the last node before it that has its anchor. The library would
- * search the document anew for each of them.
- */
-function aliases(document: Document): (node: unknown) => unknown {
-  let known: ReadonlyMap<Alias, Node | undefined> | undefined;
-  return (node) => {
-    if (!isAlias(node)) return node;
-    known ??= targetsOf(document);
-    return known.get(node);
-  };
+/** What an alias stands for; any other node itself. */
+function followed(node: YamlNode | undefined): YamlNode | undefined {
+  return node?.kind === 'alias' ? node.target : node;
 }
 
-function targetsOf(document: Document): ReadonlyMap<Alias, Node | undefined> {
-  const anchored = new Map<string, Node>();
-  const targets = new Map<Alias, Node | undefined>();
-  visit(document, {
-    Value(_, node) {
-      if (node.anchor) anchored.set(node.anchor, node);
-    },
-    Alias(_, node) {
-      targets.set(node, anchored.get(node.source));
-    },
-  });
-  return targets;
-}
-
-/** An entry of a mapping, its own or that of one that is merged into it. */
-function entryOf(map: YAMLMap, name: string, follow: (node: unknown) => unknown): unknown {
-  const own = map.get(name, true);
-  if (own !== undefined) return own;
-  const merged = follow(map.get('<<', true));
-  const sources = isSeq(merged) ? merged.items.map(follow) : [merged];
-  return sources.map((source) => isMap(source) && source.get(name, true)).find(Boolean);
+/** What is in an entry of a mapping, its own or that of one that is merged into it. */
+function fieldOf(map: YamlMap, name: string): YamlNode | undefined {
+  const own = entryOf(map, name);
+  if (own) return own.value;
+  const merged = followed(entryOf(map, '<<')?.value);
+  const sources = merged?.kind === 'seq' ? merged.items.map(followed) : [merged];
+  return sources
+    .flatMap((source) => (source?.kind === 'map' ? [entryOf(source, name)?.value] : []))
+    .find((value) => value !== undefined);
 }
 
 function isContainer(path: readonly string[]): boolean {
   return ['containers', 'initContainers', 'ephemeralContainers', 'volumes'].includes(
     path.at(-1) ?? '',
   );
-}
-
-/** A scalar as it is written: a tag like 1.10 is not a number. */
-function sourceOf(node: unknown): string {
-  if (!isScalar(node) || node.value === null) return '';
-  return typeof node.value === 'string' ? node.value : (node.source ?? '');
 }
