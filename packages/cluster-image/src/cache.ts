@@ -1,15 +1,18 @@
 import {
   type Context,
   copy,
+  type Descriptor,
   type Digest,
   nameOf,
   overlay,
   parseReference,
+  type Registry,
   type RegistryReader,
+  type Repository,
   select,
   type Tree,
 } from '@cluster-image/oci';
-import { type Store, soleRepository } from '@cluster-image/storage';
+import { soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { everyOne } from './failures.ts';
 import { gone, openArchive } from './lock/lock.ts';
@@ -26,6 +29,13 @@ export interface CacheSources {
   readonly tree: Tree;
 }
 
+export interface CacheTarget {
+  /** Where the images go; what it has is not fetched. */
+  readonly registry: Registry;
+  /** Which layers are wanted, of those that a source has; all by default. */
+  readonly wants?: (layer: Descriptor, source: Repository) => boolean;
+}
+
 export interface Cached {
   /** How many images the store has now. */
   readonly images: number;
@@ -34,7 +44,7 @@ export interface Cached {
 }
 
 /**
- * Brings every pinned image into the store, as its upstream has it: the index with its own digest,
+ * Brings every pinned image into a store, as its upstream has it: the index with its own digest,
  * and of its children those that are pinned (all of them where the reference itself is a digest, so
  * that whoever asks by it finds the index whole). What is there already costs no request.
  *
@@ -42,7 +52,7 @@ export interface Cached {
  */
 export async function cache(
   lockfile: Lockfile,
-  store: Store,
+  target: CacheTarget,
   sources: CacheSources,
   context: Context,
 ): Promise<Cached> {
@@ -56,7 +66,7 @@ export async function cache(
     ([reference, image]) =>
       queue.add(() =>
         forImage(reference, counter.context, (counted) =>
-          cacheImage(reference, image, store, sources, counted),
+          cacheImage(reference, image, target, sources, counted),
         ),
       ),
   );
@@ -66,7 +76,7 @@ export async function cache(
 async function cacheImage(
   reference: string,
   image: LockedImage,
-  store: Store,
+  { registry: target, wants }: CacheTarget,
   sources: CacheSources,
   context: Context,
 ): Promise<void> {
@@ -77,10 +87,11 @@ async function cacheImage(
     : sources.upstream;
   const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
   await copy(
-    { registry: requiring(image, overlay(store.registry, source)), repository },
+    { registry: requiring(image, overlay(target, source)), repository },
     image.digest,
-    { registry: store.registry, repository },
+    { registry: target, repository },
     {
+      ...(wants && { layers: (layer) => wants(layer, { registry: source, repository }) }),
       ...(tag !== undefined && { tag }),
       children: ({ digest }) => pinned !== undefined || kept.has(digest),
       recheck: true,

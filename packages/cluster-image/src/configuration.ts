@@ -76,6 +76,12 @@ export const configurationSchema = z.strictObject({
     .describe('Platforms to build for, os/arch[/variant]'),
   maxLayers: z.int().min(10).max(1000).optional().describe('The most layers an image may have'),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
+  earlier: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Locations of earlier cluster images, whose parts are taken before any upstream is asked',
+    ),
   registries: z
     .record(registryHost, registrySchema)
     .optional()

@@ -7,6 +7,7 @@ import {
   type Manifest,
   nameOf,
   OciError,
+  type Reference,
   type RegistryReader,
   type Repository,
 } from '@cluster-image/oci';
@@ -33,6 +34,8 @@ export interface LocatedImage extends Repository {
   readonly reference: string;
   /** What it is called there: a whole reference, or only a tag. */
   readonly name?: string;
+  /** Where a registry may have much of it already. */
+  readonly mountFrom?: Reference;
 }
 
 /** Finds the image that a location names. Throws NOT_FOUND, and USAGE where it names none or several. */
@@ -160,7 +163,9 @@ export async function deliver(
     case 'docker': {
       const { host, repository, tag } = target.reference;
       const registry = network.registry(host);
-      return copy(source, source.reference, { registry, repository }, { tag }, context);
+      const { mountFrom } = source;
+      const near = mountFrom?.host === host ? { mountFrom: mountFrom.repository } : {};
+      return copy(source, source.reference, { registry, repository }, { tag, ...near }, context);
     }
     case 'store': {
       const repository = nameOf(target.reference);

@@ -1,5 +1,12 @@
 import { setTimeout } from 'node:timers/promises';
-import { type Context, isHost, OciError, parseName, type RegistryReader } from '@cluster-image/oci';
+import {
+  type Context,
+  isDigest,
+  isHost,
+  OciError,
+  parseName,
+  type RegistryReader,
+} from '@cluster-image/oci';
 import { authorizer } from './authorizer.ts';
 import { anonymous, type Credentials } from './credentials.ts';
 import { exchange } from './exchange.ts';
@@ -29,6 +36,8 @@ export interface Mirror {
 export interface NetworkOptions extends TransportOptions {
   readonly context: Context;
   readonly credentials?: Credentials;
+  /** Registries to ask after the mirrors of any host, by digest only. */
+  readonly others?: readonly (() => Promise<RegistryReader>)[];
   /** By host as references name it. `*` is for those that are not named. */
   readonly hosts?: Readonly<Record<string, HostOptions>>;
   /** Waits that many milliseconds; tests do not. */
@@ -103,6 +112,7 @@ export function network(options: NetworkOptions): Network {
           const url = await mirror.url(host);
           return at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, ''));
         }),
+        ...(options.others ?? []).map((open) => async () => byDigest(await open())),
         async () => registry(host),
       ],
       host,
@@ -138,6 +148,15 @@ export function network(options: NetworkOptions): Network {
   };
 
   return { registry, upstream, close: () => sender.close() };
+}
+
+/** The same registry, which has no say in what a tag means. */
+function byDigest(reader: RegistryReader): RegistryReader {
+  return {
+    ...reader,
+    resolve: async (repository, reference) =>
+      isDigest(reference) ? reader.resolve(repository, reference) : undefined,
+  };
 }
 
 /** Docker Hub's registry is not at the host that references name. */

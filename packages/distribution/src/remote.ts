@@ -1,6 +1,7 @@
 import {
   type Content,
   type Descriptor,
+  type Digest,
   digestOf,
   isDigest,
   jsonOf,
@@ -13,6 +14,7 @@ import {
   type Registry,
 } from '@cluster-image/oci';
 import { z } from 'zod';
+import { appendBlob } from './append.ts';
 import { blobContent } from './blob-content.ts';
 import { blobSize } from './blob-size.ts';
 import { type Origin, refuseHtml, responseError, scopesOf } from './origin.ts';
@@ -28,6 +30,8 @@ const mostPages = 10_000;
 export interface RemoteRegistry extends Registry {
   /** The manifest that a tag or digest means now, in one request. */
   fetch(repository: string, reference: string): Promise<Manifest | undefined>;
+  /** Stores a blob whose digest only shows when it has gone by, and tells it. */
+  append(repository: string, content: Content): Promise<Digest>;
 }
 
 /**
@@ -104,6 +108,7 @@ export function remote(origin: Origin): RemoteRegistry {
   return {
     resolve,
     fetch: getManifest,
+    append: (repository, content) => appendBlob(origin, inner(repository), content),
     manifest: getManifest,
     async blob(repository, digest, size): Promise<Content | undefined> {
       const name = inner(repository);

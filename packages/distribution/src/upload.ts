@@ -48,7 +48,9 @@ export async function uploadBlob(
   let inChunks = false;
   for (let attempt = 1; ; attempt++) {
     throwIfAborted(context.signal);
-    const session = await begin(attempt === 1 ? mountFrom : undefined);
+    const mount =
+      attempt === 1 && mountFrom !== undefined ? { mount: digest, from: mountFrom } : {};
+    const session = await openUpload(origin, repository, what, mount);
     if (!session) return;
     try {
       if (inChunks) return await sendChunks(session);
@@ -62,36 +64,6 @@ export async function uploadBlob(
       // A line that breaks under one long request may carry several short ones.
       inChunks ||= attempt >= 2;
     }
-  }
-
-  /** Opens an upload, or takes the blob over from another repository (undefined). */
-  async function begin(from: string | undefined): Promise<Session | undefined> {
-    const mount = from && from !== repository ? { mount: digest, from } : {};
-    const url = new URL(formatRoute({ kind: 'uploads', repository, ...mount }), origin.url);
-    const response = await origin.exchange({
-      method: 'POST',
-      url,
-      headers: { 'content-length': '0' },
-      scopes: from ? [...scopes, ...scopesOf(from, 'pull')] : scopes,
-    });
-    if (response.status === 202) {
-      await response.discard();
-      const least = Number(response.header('oci-chunk-min-length') ?? 0) || 0;
-      return { url: locationOf(response, url), chunk: Math.max(defaultChunk, least), least };
-    }
-    if (response.status === 201 && 'mount' in mount) {
-      await response.discard();
-      return undefined;
-    }
-    if ('mount' in mount && response.status >= 400 && response.status < 500) {
-      await response.discard();
-      return begin(undefined);
-    }
-    const error = await responseError(origin, response, what);
-    if (error.code !== 'NOT_FOUND') throw error;
-    throw new OciError('NOT_FOUND', error.message, {
-      hint: 'Some registries (ECR) want a repository to be created before anything is pushed to it.',
-    });
   }
 
   /** Sends all of it at once; false where the registry does not take it like this. */
@@ -176,7 +148,7 @@ export async function uploadBlob(
       await response.discard();
       if (response.status === 413) return undefined;
       const has = receivedOf(response, end) ?? (isTaken ? end : start);
-      return { url: locationOf(response, url), has };
+      return { url: locationOf(origin, what, response, url), has };
     } catch (error) {
       if (!isTransient(error) || attempt >= stalls) throw error;
       await patience.pause(attempt, error);
@@ -184,29 +156,59 @@ export async function uploadBlob(
       await response.discard();
       const has = receivedOf(response, end);
       if (response.status !== 204 || has === undefined) throw error;
-      return { url: locationOf(response, url), has };
+      return { url: locationOf(origin, what, response, url), has };
     }
   }
 
   function stuck(at: number): OciError {
     return new OciError('UPSTREAM', `${what}: the registry took chunks but kept only ${at} bytes`);
   }
-
-  function locationOf(response: HttpResponse, from: URL): URL {
-    const location = response.header('location');
-    const url = location === undefined ? from : URL.parse(location, from.href);
-    if (url && isAllowed(url, origin.url)) return url;
-    throw new OciError(
-      'UPSTREAM',
-      `${what}: the upload is to go to ${url ? `${url.protocol}//${url.host}` : 'nowhere'}, which is not HTTPS`,
-      {
-        hint: 'A proxy before the registry does not tell it that it is reached by HTTPS (X-Forwarded-Proto).',
-      },
-    );
-  }
 }
 
-interface Session {
+/** Opens an upload; undefined where the blob was taken over from another repository instead. */
+export async function openUpload(
+  origin: Origin,
+  repository: string,
+  what: string,
+  { mount, from }: { readonly mount?: Digest; readonly from?: string } = {},
+): Promise<Session | undefined> {
+  const isMount = mount !== undefined && from !== undefined && from !== repository;
+  const scopes = scopesOf(repository, 'pull,push');
+  const url = new URL(
+    formatRoute({ kind: 'uploads', repository, ...(isMount && { mount, from }) }),
+    origin.url,
+  );
+  const response = await origin.exchange({
+    method: 'POST',
+    url,
+    headers: { 'content-length': '0' },
+    scopes: isMount ? [...scopes, ...scopesOf(from, 'pull')] : scopes,
+  });
+  if (response.status === 202) {
+    await response.discard();
+    const least = Number(response.header('oci-chunk-min-length') ?? 0) || 0;
+    return {
+      url: locationOf(origin, what, response, url),
+      chunk: Math.max(defaultChunk, least),
+      least,
+    };
+  }
+  if (response.status === 201 && isMount) {
+    await response.discard();
+    return undefined;
+  }
+  if (isMount && response.status >= 400 && response.status < 500) {
+    await response.discard();
+    return openUpload(origin, repository, what);
+  }
+  const error = await responseError(origin, response, what);
+  if (error.code !== 'NOT_FOUND') throw error;
+  throw new OciError('NOT_FOUND', error.message, {
+    hint: 'Some registries (ECR) want a repository to be created before anything is pushed to it.',
+  });
+}
+
+export interface Session {
   readonly url: URL;
   /** In bytes, as is the least that the registry asks for. */
   readonly chunk: number;
@@ -219,8 +221,22 @@ interface Progress {
   readonly has: number;
 }
 
+/** Where an upload goes on. Throws UPSTREAM for what would leave TLS. */
+export function locationOf(origin: Origin, what: string, response: HttpResponse, from: URL): URL {
+  const location = response.header('location');
+  const url = location === undefined ? from : URL.parse(location, from.href);
+  if (url && isAllowed(url, origin.url)) return url;
+  throw new OciError(
+    'UPSTREAM',
+    `${what}: the upload is to go to ${url ? `${url.protocol}//${url.host}` : 'nowhere'}, which is not HTTPS`,
+    {
+      hint: 'A proxy before the registry does not tell it that it is reached by HTTPS (X-Forwarded-Proto).',
+    },
+  );
+}
+
 /** What is there already is the registry's own, perhaps signed, so it stays as it is. */
-function withDigest(session: URL, digest: Digest): URL {
+export function withDigest(session: URL, digest: Digest): URL {
   const url = new URL(session);
   url.search = `${url.search ? `${url.search}&` : '?'}digest=${encodeURIComponent(digest)}`;
   return url;

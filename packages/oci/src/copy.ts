@@ -10,6 +10,8 @@ export interface CopyOptions {
   readonly tag?: string;
   /** Which children of an index come along; all by default. */
   readonly children?: (child: Descriptor) => boolean;
+  /** Which layers come along; all by default. For targets that are no more than a place for parts. */
+  readonly layers?: (layer: Descriptor) => boolean;
   /**
    * Looks at every part even where the target has the manifest already. For targets whose manifests
    * may stand without their blobs or children.
@@ -39,7 +41,7 @@ export async function copy(
   context: Context,
 ): Promise<Manifest> {
   const started = new Map<Digest, Promise<void>>();
-  const { tag, children = () => true } = options;
+  const { tag, children = () => true, layers = () => true } = options;
   let isTrusted = !options.recheck;
   const root = await fetchRoot(source, reference);
   if (await isPresent(root, tag)) return root;
@@ -79,7 +81,10 @@ export async function copy(
   async function copyParts(manifest: Manifest, depth: number): Promise<void> {
     throwIfAborted(context.signal);
     if (manifest.kind === 'image') {
-      await settleAll(blobsOf(manifest).map((blob) => once(blob.digest, () => copyBlob(blob))));
+      const isWanted = (blob: Descriptor): boolean =>
+        blob.digest === manifest.config.digest || layers(blob);
+      const blobs = blobsOf(manifest).filter(isWanted);
+      await settleAll(blobs.map((blob) => once(blob.digest, () => copyBlob(blob))));
       return;
     }
     await settleAll(

@@ -18,16 +18,19 @@ const worthThreads = 32 * 1024 * 1024;
  * plan, so that a layer is read once however often it is built. See docs/formats.md#content-store.
  */
 export interface LayerDigests {
-  /**
-   * The layers of plans, in their order. Throws NOT_FOUND for a blob that is nowhere, and ABORTED.
-   *
-   * @param known the digests of layers by those of their plans, as far as others have told
-   */
+  /** The layers of plans, in their order. Throws NOT_FOUND for a blob that is nowhere, and ABORTED. */
   describe(
     plans: readonly LayerPlan[],
     signal: AbortSignal,
-    known?: ReadonlyMap<Digest, Digest>,
+    help?: DescribeHelp,
   ): Promise<readonly PlannedLayer[]>;
+}
+
+export interface DescribeHelp {
+  /** The digests of layers by those of their plans, as far as others have told. */
+  readonly known?: ReadonlyMap<Digest, Digest>;
+  /** Sees to it that the blobs are there of layers that have to be read. */
+  readonly prepare?: (plans: readonly LayerPlan[]) => Promise<void>;
 }
 
 export interface PlannedLayer {
@@ -40,15 +43,17 @@ export interface PlannedLayer {
 
 export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
   return {
-    async describe(plans, signal, told = new Map()) {
+    async describe(plans, signal, { known, prepare } = {}) {
       const all = await Promise.all(
         plans.map(async (plan) => {
           const name = planDigest(plan);
-          const digest = (await recall(name)) ?? told.get(name);
+          const digest = (await recall(name)) ?? known?.get(name);
           return { plan, name, digest, size: layer(plan, blobs).size };
         }),
       );
-      const work = all.reduce((sum, { digest, size }) => sum + (digest ? 0 : size), 0);
+      const unknown = all.filter(({ digest }) => !digest);
+      if (unknown.length > 0) await prepare?.(unknown.map(({ plan }) => plan));
+      const work = unknown.reduce((sum, { size }) => sum + size, 0);
       const pool = work < worthThreads ? undefined : digestPool();
       const stop = (): void => void pool?.close();
       signal.addEventListener('abort', stop, { once: true });

@@ -1,6 +1,8 @@
 import { relative, sep } from 'node:path';
 import {
   bytes,
+  type Content,
+  codeOf,
   type Digest,
   formatReference,
   type Manifest,
@@ -19,16 +21,18 @@ import {
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { requireSupported } from '../assemble/evaluate.ts';
-import { contextSource } from '../assemble/source.ts';
-import { storeDepot } from '../assemble/store-depot.ts';
-import { cache } from '../cache.ts';
-import { lockedContext, openContext } from '../context-directory.ts';
-import { deliver } from '../images.ts';
+import { contextSource, type Source } from '../assemble/source.ts';
+import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
+import { type EarlierImage, openEarlier } from '../earlier.ts';
+import { deliver, type LocatedImage } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
-import { parseTarget, type Target } from '../location.ts';
+import { formatLocation, parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
+import type { Lockfile } from '../lock/lockfile.ts';
 import { formatSize } from '../sizes.ts';
-import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
+import { streamingWorkshop } from '../streaming-workshop.ts';
+import { thriftyWorkshop, type Workshop, wholeWorkshop } from '../workshop.ts';
+import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
@@ -45,6 +49,16 @@ const options = commonOptions.extend({
     .optional()
     .describe('Directory for a thin copy of the image (manifests and plans, no layers)'),
   digestFile: z.string().optional().describe('File to write the digest to'),
+  since: z
+    .string()
+    .optional()
+    .describe(
+      'An earlier image of this kind, whose layers are taken over where they are the same; an image that --output overwrites is one anyway',
+    ),
+  noStore: z
+    .boolean()
+    .default(false)
+    .describe('Keep nothing here: stream from where the images are to --output docker://…'),
   maxLayers: z
     .int()
     .min(10)
@@ -65,6 +79,8 @@ export interface Built {
   readonly locations: readonly string[];
 }
 
+type Options = z.infer<typeof options>;
+
 export const buildVerb: Verb<typeof options, Built> = {
   name: 'build',
   summary: 'Build the cluster image of a context',
@@ -73,7 +89,7 @@ export const buildVerb: Verb<typeof options, Built> = {
   short: { t: 'tag', f: 'file', o: 'output' },
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, store, network } = workspace;
+      const { configuration, store } = workspace;
       const targets = given.output.map(parseTarget);
       const reference = imageName(given.tag, targets);
       const name = formatReference(reference);
@@ -87,40 +103,22 @@ export const buildVerb: Verb<typeof options, Built> = {
         { file: given.file, platforms, buildArguments, command: lockCommand(given) },
         workspace,
       );
-      const sources = { upstream: network.upstream, tree: opened.tree };
-      const { fetched } = await cache(lockfile, store, sources, workspace.context);
-      const made = [
-        given.thin,
-        given.digestFile,
-        ...targets.map((target) => ('path' in target ? target.path : undefined)),
-      ].filter((path) => path !== undefined);
-      const inContext = (path: string): string =>
-        relative(opened.path, workspace.path(path)).split(sep).join('/');
-      const source = await contextSource(
-        (skip) => directory(opened.path, skip),
-        await ignoreText(opened.tree, kubefile.path),
-        [...madeElsewhere, ...made.map(inContext)],
-      );
+      const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
+      const source = await sourceOf(opened, kubefile.path, given, targets, workspace);
+      const workshop = await openWorkshop(lockfile, opened, given, targets, workspace);
       const image = await assemble(
-        {
-          name,
-          kubefile,
-          source,
-          lockfile,
-          platforms,
-          buildArguments,
-          maxLayers: given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers,
-        },
-        storeDepot(store, context.signal),
+        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers },
+        workshop,
         workspace.context,
       );
-      await store.putImage(reference, image);
+      if (!given.noStore) await store.putImage(reference, image);
       if (given.thin !== undefined) await writeThinImage(workspace.path(given.thin), image);
       const located = {
-        registry: virtualRegistry(image, store.blobs),
+        registry: virtualRegistry(image, workshop.sources),
         repository: soleRepository,
         reference: image.root.digest,
         name,
+        ...mountable(given.since),
       };
       for (const target of targets) await deliver(located, target, workspace);
       if (given.digestFile !== undefined) {
@@ -131,9 +129,9 @@ export const buildVerb: Verb<typeof options, Built> = {
         digest: image.root.digest,
         ...sizeOf([...image.manifests.values()]),
         images: Object.keys(lockfile.images).length,
-        fetched,
+        fetched: workshop.fetched(),
         locations: [
-          name,
+          ...(given.noStore ? [] : [name]),
           ...(given.thin === undefined ? [] : [`oci:${given.thin}`]),
           ...given.output,
         ],
@@ -146,6 +144,86 @@ export const buildVerb: Verb<typeof options, Built> = {
     ...locations.map((location, at) => `  ${at === 0 ? 'at     ' : '       '} ${location}`),
   ],
 };
+
+/** The files of the context, without what this build itself writes there. */
+async function sourceOf(
+  { path, tree }: ContextDirectory,
+  kubefile: string,
+  { thin, digestFile }: Options,
+  targets: readonly Target[],
+  workspace: Workspace,
+): Promise<Source> {
+  const files = targets.map((target) => ('path' in target ? target.path : undefined));
+  const made = [thin, digestFile, ...files].filter((path) => path !== undefined);
+  const inContext = (made: string): string =>
+    relative(path, workspace.path(made)).split(sep).join('/');
+  return contextSource((skip) => directory(path, skip), await ignoreText(tree, kubefile), [
+    ...madeElsewhere,
+    ...made.map(inContext),
+  ]);
+}
+
+/**
+ * What goes to registries only is fetched as far as these, or an earlier image, do not have it yet;
+ * whoever wants the image here wants it whole.
+ */
+async function openWorkshop(
+  lockfile: Lockfile,
+  { tree }: ContextDirectory,
+  given: Options,
+  targets: readonly Target[],
+  workspace: Workspace,
+): Promise<Workshop> {
+  const { store, network, context } = workspace;
+  const sources = { upstream: network.upstream, tree };
+  const goesAway = targets.length > 0 && targets.every(({ kind }) => kind === 'docker');
+  const [target, ...others] = targets;
+  if (given.noStore) {
+    if (target?.kind !== 'docker' || others.length > 0) {
+      throw new OciError('USAGE', '--no-store needs one --output docker://…, where all of it goes');
+    }
+    const { host, repository } = target.reference;
+    const append = (content: Content): Promise<Digest> =>
+      network.registry(host).append(repository, content);
+    const earlier = await earlierImages(given.since, targets, workspace);
+    return streamingWorkshop(lockfile, earlier, append, sources, context);
+  }
+  if (given.since === undefined && (!goesAway || given.thin !== undefined)) {
+    return wholeWorkshop(lockfile, store, sources, context);
+  }
+  const earlier = await earlierImages(given.since, targets, workspace);
+  return thriftyWorkshop(lockfile, earlier, store, sources, context);
+}
+
+/** The image that was named, and those that are about to be overwritten where they can be used. */
+async function earlierImages(
+  since: string | undefined,
+  targets: readonly Target[],
+  workspace: Workspace,
+): Promise<readonly EarlierImage[]> {
+  const images: EarlierImage[] = [];
+  if (since !== undefined) images.push(await openEarlier(parseLocation(since), since, workspace));
+  for (const target of targets) {
+    if (target.kind !== 'docker' || formatLocation(target) === since) continue;
+    try {
+      images.push(await openEarlier(target, formatLocation(target), workspace));
+    } catch (error) {
+      const code = codeOf(error);
+      // Registries do not tell what is not there from what may not be read.
+      const isNone = ['NOT_FOUND', 'UNSUPPORTED', 'UNAUTHORIZED', 'DENIED'].some(
+        (none) => none === code,
+      );
+      if (!isNone) throw error;
+    }
+  }
+  return images;
+}
+
+/** Where in its registry an earlier image lies, so that what a target lacks is mounted from there. */
+function mountable(since: string | undefined): Pick<LocatedImage, 'mountFrom'> {
+  const location = since === undefined ? undefined : parseLocation(since);
+  return location?.kind === 'docker' ? { mountFrom: location.reference } : {};
+}
 
 /** Parts of a context that earlier runs made, of which the build takes none: it makes its own. */
 const madeElsewhere = [`${registryDirectory}/docker`, `${registryDirectory}/.staging`];

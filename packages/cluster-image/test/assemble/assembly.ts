@@ -16,8 +16,8 @@ import {
 } from '@cluster-image/storage';
 import { assemble } from '../../src/assemble/assemble.ts';
 import { contextSource } from '../../src/assemble/source.ts';
-import { storeDepot } from '../../src/assemble/store-depot.ts';
 import { findKubefile } from '../../src/kubefile/kubefile.ts';
+import { storeDepot } from '../../src/workshop.ts';
 import type { Cluster } from '../cluster.ts';
 
 export interface AssemblyOptions {
