@@ -43,7 +43,17 @@ export async function contextSource(
   for await (const entry of tree.entries()) {
     if (!isOut(entry.path)) source.set(entry.path, normalized(entry));
   }
+  for (const path of excluded) removeEmptied(source, path);
   return withParents(source);
+}
+
+/** Whoever made what is excluded also made the directories above it, where they have nothing else in them. */
+function removeEmptied(source: Map<string, SourceEntry>, excluded: string): void {
+  for (const parent of parentsOf(excluded).toReversed()) {
+    const isFilled = [...source.keys()].some((path) => path.startsWith(`${parent}/`));
+    if (isFilled) return;
+    if (source.get(parent)?.type === 'directory') source.delete(parent);
+  }
 }
 
 /** The same whatever machine and umask it comes from: only whether a file is a program counts. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { directory } from '@cluster-image/storage';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -167,6 +167,29 @@ describe('the files of a context', () => {
     expect([...source.keys()]).toEqual(['registry', 'registry/dockers', 'registry/own']);
     expect(looked).not.toContain('registry/docker/x');
   });
+});
+
+test('directories that hold nothing but what is made in them are no part of a context', async () => {
+  const root = await contextDirectory({
+    'dist/deep/image/x': '',
+    'out/digest': '',
+    'out/own': '',
+    'empty/x': '',
+    'linked/target/x': '',
+    link: { link: 'linked/target' },
+  });
+  await rm(join(root, 'empty/x'));
+  const made = ['dist/deep/image', 'out/digest', 'link/image', '../elsewhere/image'];
+  const source = await contextSource((skip) => directory(root, skip), '', made);
+  expect([...source.keys()]).toEqual([
+    'empty',
+    'link',
+    'linked',
+    'linked/target',
+    'linked/target/x',
+    'out',
+    'out/own',
+  ]);
 });
 
 test('one source lies over another', () => {
