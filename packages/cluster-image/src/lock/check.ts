@@ -88,18 +88,24 @@ export function requireUsed({ unused }: Drift, command: string): void {
   );
 }
 
-/** The command that writes the lockfile of a context, as it was asked for. */
+/** The command that writes the lockfile of a context, as it was asked for, for a shell. */
 export function lockCommand(given: {
   readonly context: string;
   readonly file?: string | undefined;
   readonly platform: readonly string[];
+  readonly buildArg?: readonly string[];
 }): string {
-  const { context, file, platform } = given;
+  const { context, file, platform, buildArg = [] } = given;
   const flags = [
-    ...(file === undefined ? [] : [`--file ${file}`]),
-    ...platform.map((each) => `--platform ${each}`),
+    ...(file === undefined ? [] : ['--file', file]),
+    ...platform.flatMap((each) => ['--platform', each]),
+    ...buildArg.flatMap((each) => ['--build-arg', each]),
   ];
-  return ['cluster-image lock', context, ...flags].join(' ');
+  return ['cluster-image', 'lock', context, ...flags].map(quoted).join(' ');
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Throws INPUT_INVALID where the context means images that cannot be told. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { parsePlatform } from '@cluster-image/oci';
 import { describe, expect, test } from 'vitest';
 import {
@@ -117,6 +118,16 @@ describe('an error of drift', () => {
     expect(lockCommand({ context: 'a/b', file: 'c', platform: ['x/y', 'z/w'] })).toBe(
       'cluster-image lock a/b --file c --platform x/y --platform z/w',
     );
+  });
+
+  test('has it as a shell takes it, with the values of ARG', () => {
+    const words = ["it's mine", '$HOME', '-x', 'A=1', 'B=two words;', 'C='];
+    const [context = '', file, platform = '', ...buildArg] = words;
+    const command = lockCommand({ context, file, platform: [platform], buildArg });
+    const script = command.replace('cluster-image lock', "printf '%s\\n'");
+    const read = execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trimEnd().split('\n');
+    expect(read.filter((word) => !word.startsWith('--'))).toEqual(words);
+    expect(command).toContain('--build-arg A=1 --build-arg');
   });
 
   test('comes after what cannot be resolved, which names its place', () => {
