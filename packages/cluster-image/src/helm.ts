@@ -14,11 +14,13 @@ const releaseName = 'dryrun';
  * nothing of the environment; and no schema, whose references it would fetch. Throws TOOL.
  *
  * @param root the context's directory, which chart paths are relative to
+ * @param timeout how long a chart may take, in milliseconds
  */
 export function helmTemplate(
   root: string,
   environment: Environment,
   signal: AbortSignal,
+  timeout = renderTimeout,
 ): RenderChart {
   return async ({ path, values }) => {
     throwIfAborted(signal);
@@ -34,20 +36,24 @@ export function helmTemplate(
         env: { PATH: environment.variables.PATH, ...isolation },
         extendEnv: false,
         stdin: 'ignore',
-        timeout: renderTimeout,
+        timeout,
         maxBuffer: renderLimit,
         reject: false,
         cancelSignal: signal,
+        killSignal: 'SIGKILL',
+        // A wrapper's children may hold its output open.
+        killDescendants: true,
       },
     );
     throwIfAborted(signal);
-    if (result.exitCode === 0) return result.stdout;
+    // It may have ended well itself, and left its output to one that had to be stopped.
+    if (!result.failed) return result.stdout;
     if (result.code === 'ENOENT') {
       throw new OciError('TOOL', 'helm is not on the PATH, and charts need it', {
         hint: 'Install helm 3.16 or later: https://helm.sh/docs/intro/install/',
       });
     }
-    if (result.timedOut) throw new OciError('TOOL', `helm took over ${renderTimeout / 1000} s`);
+    if (result.timedOut) throw new OciError('TOOL', `helm took over ${timeout / 1000} s`);
     if (result.isMaxBuffer) throw new OciError('TOOL', `helm printed over ${renderLimit} bytes`);
     throw new OciError('TOOL', `helm template failed: ${result.stderr.trim() || result.message}`, {
       hint: hintFor(result.stderr),

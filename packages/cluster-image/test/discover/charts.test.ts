@@ -15,8 +15,10 @@ function find(
   root: string,
   variables: Readonly<Record<string, string | undefined>> = process.env,
   signal = new AbortController().signal,
+  timeout?: number,
 ): Promise<Findings> {
-  return findInCharts(directory(root), helmTemplate(root, { cwd: root, variables }, signal));
+  const render = helmTemplate(root, { cwd: root, variables }, signal, timeout);
+  return findInCharts(directory(root), render);
 }
 
 /** `reference file:line via`, in order. */
@@ -359,6 +361,22 @@ describe('helm', () => {
     const root = await contextDirectory(files);
     const controller = new AbortController();
     const PATH = await pathWith('helm', 'exec sleep 600');
+    const running = failure(find(root, { PATH }, controller.signal));
+    setTimeout(() => controller.abort(), 100);
+    expect((await running).code).toBe('ABORTED');
+  });
+
+  test.each([
+    ['waits for its children', 'sleep 600; exit 0'],
+    ['leaves its children behind', 'sleep 600 & exit 0'],
+    ['does not let itself be ended', "trap '' TERM; sleep 600; sleep 600"],
+  ])('X04: in a wrapper that %s is ended with all of them', async (_, script) => {
+    const root = await contextDirectory(files);
+    const PATH = await pathWith('helm', script);
+    const { signal } = new AbortController();
+    const error = await failure(find(root, { PATH }, signal, 300));
+    expect([error.code, error.message]).toEqual(['TOOL', 'charts/web: helm took over 0.3 s']);
+    const controller = new AbortController();
     const running = failure(find(root, { PATH }, controller.signal));
     setTimeout(() => controller.abort(), 100);
     expect((await running).code).toBe('ABORTED');
