@@ -27,7 +27,7 @@ export type Location =
 export type Target = Exclude<Location, { readonly kind: 'registry' }>;
 
 const forms =
-  'docker://HOST/REPOSITORY[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], registry:DIR, or NAME[:TAG] in the store';
+  'docker://HOST/REPOSITORY[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME[:TAG]], registry:DIR, or NAME[:TAG] in the store';
 
 /** Throws USAGE. */
 export function parseLocation(text: string): Location {
@@ -48,8 +48,11 @@ export function parseLocation(text: string): Location {
     case 'docker-archive': {
       const colon = rest.indexOf(':');
       const path = colon < 0 ? rest : rest.slice(0, colon);
-      const name = colon < 0 ? undefined : rest.slice(colon + 1);
-      if (path === '' || name === '') return fail('the path or the name is empty');
+      const text = colon < 0 ? undefined : rest.slice(colon + 1);
+      if (path === '' || text === '') return fail('the path or the name is empty');
+      // In layouts a word is a tag; to docker, and to skopeo, it is a name.
+      const isName = text !== undefined && isTag(text) && transport === 'docker-archive';
+      const name = isName ? `${text}:latest` : text;
       return { kind: transport, path, ...(name !== undefined && { name }) };
     }
     case 'registry':

@@ -143,7 +143,12 @@ describe('an archive tells what its image is called', () => {
 
   test.each([
     ['docker-archive:x.tar', '1', 'HOST/acme/app:1', ['HOST/acme/app:1']],
-    ['docker-archive:x.tar:2', '2', 'HOST/acme/app:2', ['HOST/acme/app:2']],
+    [
+      'docker-archive:x.tar:app',
+      'latest',
+      'docker.io/library/app:latest',
+      ['docker.io/library/app:latest'],
+    ],
     ['docker-archive:x.tar:app:3', '3', 'docker.io/library/app:3', ['docker.io/library/app:3']],
     ['docker-archive:x.tar:b.io/c', 'latest', 'b.io/c:latest', ['b.io/c:latest']],
     ['oci-archive:x.tar', '1', 'HOST/acme/app:1', undefined],
@@ -163,8 +168,8 @@ describe('an archive tells what its image is called', () => {
     await here.run(saveVerb, { from, to: 'docker-archive:x.tar', plainHttp: [here.host] });
     expect(await namesIn(here, 'x.tar')).toEqual(['latest', undefined, []]);
     await here.run(copyVerb, { from: 'docker-archive:x.tar', to: 'oci:layout' });
-    await here.run(saveVerb, { from: 'oci:layout', to: 'docker-archive:y.tar:7' });
-    expect(await namesIn(here, 'y.tar')).toEqual(['7', undefined, []]);
+    await here.run(saveVerb, { from: 'oci:layout', to: 'oci-archive:y.tar:7' });
+    expect(await namesIn(here, 'y.tar')).toEqual(['7', undefined, undefined]);
   });
 
   test('a layout without names gives no name to an archive', async () => {
@@ -268,8 +273,25 @@ describe('an image in an archive or layout is found', () => {
     const name = { tag: '1', reference: 'app:1' };
     const content = await imageArchive(source, soleRepository, image.root, name, 'docker');
     await writeFile(here.path('x.tar'), await readAll(content, content.size));
-    for (const said of ['app:1', 'docker.io/library/app:1', '1']) {
-      expect((await found(here, `docker-archive:x.tar:${said}`)).digest).toBe(image.root.digest);
+    for (const said of [
+      'docker-archive:x.tar:app:1',
+      'docker-archive:x.tar:docker.io/library/app:1',
+    ]) {
+      expect((await found(here, said)).digest).toBe(image.root.digest);
     }
+    expect((await found(here, 'oci-archive:x.tar:1')).digest).toBe(image.root.digest);
+  });
+
+  test('a word after a docker archive is a name, whose tag is latest', async () => {
+    const here = await desk();
+    const from = `docker://${here.host}/acme/app:1`;
+    await here.run(saveVerb, { from, to: 'docker-archive:x.tar:app', plainHttp: [here.host] });
+    expect((await found(here, 'docker-archive:x.tar:app')).name).toBe(
+      'docker.io/library/app:latest',
+    );
+    const error = await failureOf(
+      here.run(copyVerb, { from: 'docker-archive:x.tar:latest', to: 'x' }),
+    );
+    expect([error.code, error.hint]).toEqual(['NOT_FOUND', expect.stringContaining('app:latest')]);
   });
 });

@@ -54,6 +54,10 @@ describe('a location is read', () => {
       'docker-archive:x.tar:a.io:5000/b:1',
       { kind: 'docker-archive', path: 'x.tar', name: 'a.io:5000/b:1' },
     ],
+    ['docker-archive:x.tar:app', { kind: 'docker-archive', path: 'x.tar', name: 'app:latest' }],
+    ['docker-archive:x.tar:b.io/c', { kind: 'docker-archive', path: 'x.tar', name: 'b.io/c' }],
+    ['oci-archive:x.tar:app', { kind: 'oci-archive', path: 'x.tar', name: 'app' }],
+    [`docker-archive:x:${digest}`, { kind: 'docker-archive', path: 'x', name: digest }],
     ['registry:dir', { kind: 'registry', path: 'dir' }],
     ['registry:/a:b', { kind: 'registry', path: '/a:b' }],
   ])('%s', (text, location) => {
