@@ -67,6 +67,23 @@ const registryHost = z.string().refine((text) => text === '*' || isHost(text), {
   error: 'not a host, as image references name it, nor *',
 });
 
+/**
+ * Whom to trust without TLS, without its certificate, or with other hosts' credentials is never said
+ * of all registries at once.
+ */
+const registriesSchema = z
+  .record(registryHost, registrySchema)
+  .superRefine((registries, issues) => {
+    const { mirrors: _, ...trust } = registries['*'] ?? {};
+    for (const option of Object.keys(trust)) {
+      issues.addIssue({
+        code: 'custom',
+        path: ['*', option],
+        message: 'is said of a host by its name; * takes mirrors only',
+      });
+    }
+  });
+
 /** `cluster-image.json`, beside the build file or at the root of the workspace. */
 export const configurationSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -82,10 +99,9 @@ export const configurationSchema = z.strictObject({
     .describe(
       'Locations of earlier cluster images, whose parts are taken before any upstream is asked',
     ),
-  registries: z
-    .record(registryHost, registrySchema)
+  registries: registriesSchema
     .optional()
-    .describe('What is special about registries, by host; * is for all others'),
+    .describe('What is special about registries, by host; * has the mirrors of all others'),
 });
 
 export type Configuration = Readonly<z.infer<typeof configurationSchema>>;

@@ -88,6 +88,15 @@ describe('a configuration that is wrong is told by file, line and key', () => {
     ['{"registries": {"a.io": {"mirrors": [\n"m.io"]}}}', ':2: registries.a.io.mirrors.0: '],
     ['{"registries": {"a.io": {"mirrors": [\n"ftp://m.io"]}}}', ':2: registries.a.io.mirrors.0: '],
     ['{"registries": {"a.io": {"mirrors": [\n{"path": ""}]}}}', ':2: registries.a.io.mirrors.0'],
+    [
+      '{"registries": {"*": {\n"plainHttp": true}}}',
+      ':2: registries.*.plainHttp: is said of a host',
+    ],
+    [
+      '{"registries": {"*": {\n"insecure": false}}}',
+      ':2: registries.*.insecure: is said of a host',
+    ],
+    ['{"registries": {"*": {\n"tokenHosts": []}}}', ':2: registries.*.tokenHosts: is said of a'],
     ['[]', ': Invalid input: expected object'],
     ['null', ': Invalid input: expected object'],
     ['"\u001b[2J"', ': is not JSON'],
