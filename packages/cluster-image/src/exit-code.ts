@@ -18,11 +18,16 @@ const codes: Readonly<Partial<Record<ErrorCode, number>>> = {
   ABORTED: 130,
 };
 
+/** What a process exits with after failures of that kind. */
+export function exitCodeOf(code: ErrorCode): number {
+  return codes[code] ?? 1;
+}
+
 /** What a process that fails like this exits with; docs/errors.md has the table. */
 export function exitCode(error: unknown): number {
   if (!(error instanceof OciError)) return 1;
   if (error.code !== 'SOME_FAILED' || !(error.cause instanceof AggregateError)) {
-    return codes[error.code] ?? 1;
+    return exitCodeOf(error.code);
   }
   // Several failures of one kind are that kind.
   const [first, ...others] = error.cause.errors.map(exitCode);

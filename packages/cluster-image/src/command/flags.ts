@@ -2,6 +2,7 @@ import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { OciError } from '@cluster-image/oci';
 import { z } from 'zod';
 import type { AnyVerb } from '../verbs/verb.ts';
+import { nearest } from './nearest.ts';
 
 /** What the options of a verb look like from outside. */
 export interface Flag {
@@ -126,26 +127,9 @@ function readArguments(flags: readonly Flag[], args: readonly string[], usage: U
 }
 
 function unknownFlag(rawName: string, known: readonly string[]): string {
-  const bare = (name: string): string => name.toLowerCase().replace(/[^a-z]/g, '');
-  const isNear = (name: string): boolean =>
-    distance(bare(rawName), bare(name)) <= Math.min(2, name.length / 2);
   // Who writes --no-x means the opposite of x.
-  const meant = /^--(?!no-)/.test(rawName) ? known.find(isNear) : undefined;
+  const meant = /^--(?!no-)/.test(rawName) ? nearest(rawName, known) : undefined;
   return `there is no flag ${rawName}${meant === undefined ? '' : `; --${meant} is meant, perhaps`}`;
-}
-
-/** How many letters have to be changed, added or removed to make one text of the other. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (const [at, letter] of [...a].entries()) {
-    const next = [at + 1];
-    for (const [other, target] of [...b].entries()) {
-      const swap = (row[other] ?? 0) + (letter === target ? 0 : 1);
-      next.push(Math.min(swap, (row[other + 1] ?? 0) + 1, (next[other] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }
 
 function numberOf({ name }: Flag, value: unknown, usage: Usage): number {

@@ -12,6 +12,7 @@ export function overviewHelp(verbs: readonly AnyVerb[]): string {
     ...verbs.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     '',
     'Every verb takes --json (one document on stdout, progress on stderr) and --help.',
+    'cluster-image --version prints the version.',
     'Exit codes: 0 ok, 1 some of it failed, 2 usage, 3 integrity, 4 authentication, 5 network, 130 interrupted.',
   ].join('\n');
 }

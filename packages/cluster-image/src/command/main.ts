@@ -1,10 +1,11 @@
 import { createContext, OciError } from '@cluster-image/oci';
-import { exitCode } from '../exit-code.ts';
+import { exitCode, exitCodeOf } from '../exit-code.ts';
 import { printable } from '../printable.ts';
 import { verbs } from '../verbs/table.ts';
 import type { AnyVerb } from '../verbs/verb.ts';
 import { parseFlags } from './flags.ts';
 import { overviewHelp, verbHelp } from './help.ts';
+import { nearest } from './nearest.ts';
 import { reporter } from './reporter.ts';
 
 /** How long an interrupted run may take to put things in order, in milliseconds. */
@@ -17,19 +18,26 @@ export async function main(args: readonly string[]): Promise<number> {
     print(overviewHelp(await Promise.all([...verbs.values()].map((load) => load()))));
     return name === undefined ? 2 : 0;
   }
-  const load = verbs.get(name);
-  if (!load) {
-    complain(
-      new OciError('USAGE', `there is no verb ${name}`, { hint: 'See cluster-image --help.' }),
-    );
-    return 2;
-  }
   try {
+    if (name === '--version') {
+      print(`cluster-image ${await (await import('./version.ts')).version()}`);
+      return 0;
+    }
+    const load = verbs.get(name);
+    if (!load) throw unknownVerb(name);
     return await run(await load(), rest);
   } catch (error) {
     complain(error);
     return exitCode(error);
   }
+}
+
+function unknownVerb(name: string): OciError {
+  const meant = nearest(name, [...verbs.keys()]);
+  const perhaps = meant === undefined ? '' : `; ${meant} is meant, perhaps`;
+  return new OciError('USAGE', `there is no verb ${name}${perhaps}`, {
+    hint: 'See cluster-image --help.',
+  });
 }
 
 async function run(verb: AnyVerb, args: readonly string[]): Promise<number> {
@@ -42,11 +50,12 @@ async function run(verb: AnyVerb, args: readonly string[]): Promise<number> {
   const progress = await reporter(process.stderr);
   const context = createContext({ report: progress.report, signal: interruption() });
   try {
-    const { result, lines, failed } = await verb.call(options, environment, context);
+    const { result, lines, failure } = await verb.call(options, environment, context);
     progress.end();
-    if (json) print(JSON.stringify(result, undefined, 2));
+    // Printable text in a JSON document is the same document, for its strings may be written so.
+    if (json) print(printable(JSON.stringify(result, undefined, 2)));
     else for (const line of lines) print(printable(line));
-    return failed ? 1 : 0;
+    return failure === undefined ? 0 : exitCodeOf(failure);
   } finally {
     progress.end();
   }

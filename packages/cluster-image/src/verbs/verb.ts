@@ -1,4 +1,4 @@
-import type { Context } from '@cluster-image/oci';
+import type { Context, ErrorCode } from '@cluster-image/oci';
 import type { z } from 'zod';
 import type { Environment } from '../environment.ts';
 
@@ -19,6 +19,8 @@ export interface Verb<Options extends z.ZodObject, Result> {
   lines(result: Result): readonly string[];
   /** Whether some of it failed, although there is a result to show. */
   failed?(result: Result, options?: z.infer<Options>): boolean;
+  /** What kind of failure that then is; SOME_FAILED by default. */
+  readonly failure?: ErrorCode;
 }
 
 /** A verb whose options and result nobody needs to know, as the table holds it. */
@@ -35,7 +37,8 @@ export interface AnyVerb {
 export interface Called {
   readonly result: unknown;
   readonly lines: readonly string[];
-  readonly failed: boolean;
+  /** What kind of failure it is where some of it failed. */
+  readonly failure: ErrorCode | undefined;
 }
 
 export function callable<Options extends z.ZodObject, Result>(
@@ -46,7 +49,9 @@ export function callable<Options extends z.ZodObject, Result>(
     async call(given, environment, context) {
       const options = verb.options.parse(given);
       const result = await verb.run(options, environment, context);
-      return { result, lines: verb.lines(result), failed: verb.failed?.(result, options) ?? false };
+      const failed = verb.failed?.(result, options) ?? false;
+      const failure = failed ? (verb.failure ?? 'SOME_FAILED') : undefined;
+      return { result, lines: verb.lines(result), failure };
     },
   };
 }

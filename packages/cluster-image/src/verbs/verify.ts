@@ -56,6 +56,7 @@ export const verifyVerb: Verb<typeof options, Verified> = {
     `${location}: ${problems.length === 0 ? 'sound' : `${problems.length} problems`}; ${repositories} repositories, ${manifests} manifests, ${blobs} blobs, ${formatSize(bytes)} read`,
   ],
   failed: ({ problems }) => problems.length > 0,
+  failure: 'DIGEST_MISMATCH',
 };
 
 /** Reads every part of one image, wherever it is. */

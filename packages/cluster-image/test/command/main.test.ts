@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { main } from '../../src/command/main.ts';
 import { verbs } from '../../src/verbs/table.ts';
@@ -64,6 +64,13 @@ describe('help', () => {
     for (const name of verbs.keys()) expect(out).toMatch(new RegExp(`^ {2}${name} +\\S`, 'm'));
   });
 
+  test('--version tells that of the package', async () => {
+    const { exit, out, err } = await command(await place(), '--version');
+    const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+    const { version }: { version: unknown } = JSON.parse(text);
+    expect([exit, out, err]).toEqual([0, `cluster-image ${version}\n`, '']);
+  });
+
   test('of every verb tells its flags', async () => {
     const here = await place();
     for (const name of verbs.keys()) {
@@ -92,6 +99,32 @@ describe('what fails exits with', () => {
   ])('2 because of %s', async (_, args) => {
     const { exit, out, err } = await command(await withContext(), ...args);
     expect([exit, out, err]).toEqual([2, '', expect.stringMatching(/^error: .+\n/)]);
+  });
+
+  test.each([
+    ['biuld', '; build is meant, perhaps'],
+    ['pul', '; pull is meant, perhaps'],
+    ['Verfiy', '; verify is meant, perhaps'],
+    ['deploy', ''],
+    ['x', ''],
+  ])('2 because of %s, telling what may be meant', async (verb, perhaps) => {
+    const { exit, err } = await command(await place(), verb);
+    const text = `error: there is no verb ${verb}${perhaps}\nSee cluster-image --help.\n`;
+    expect([exit, err]).toEqual([2, text]);
+  });
+
+  test('3 because of damage, whether it is in a part or in all of an image', async () => {
+    const here = await desk();
+    const from = `docker://${here.host}/acme/app:1`;
+    await command(here, 'copy', from, 'oci:x', '--plain-http', here.host);
+    expect((await command(here, 'verify', 'oci:x')).exit).toBe(0);
+    for (const part of [image.root.layers[0], image.root]) {
+      const path = here.path('x/blobs/sha256', (part?.digest ?? '').slice('sha256:'.length));
+      await rm(path);
+      await writeFile(path, 'other');
+      const { exit, out, err } = await command(here, 'verify', 'oci:x');
+      expect([exit, out + err]).toEqual([3, expect.stringContaining(part?.digest ?? 'nothing')]);
+    }
   });
 
   test('1 because of what is not there, or does not fit', async () => {
@@ -194,6 +227,10 @@ describe('what is printed', () => {
     const { out } = await command(here, 'discover', 'cluster');
     expect(out).toContain('a\\u001b[2J\\u202e\\u009b\\u0007b');
     expect(movesIn(out)).toEqual([]);
+    const json = (await command(here, 'discover', 'cluster', '--json')).out;
+    expect(movesIn(json)).toEqual([]);
+    const told: unknown = JSON.parse(json);
+    expect(told).toHaveProperty('unresolved.0.text', evil);
   });
 
   test('hostile text of an argument, a name or a registry moves none either', async () => {
