@@ -49,6 +49,8 @@ export interface RegistryServer extends Server {
   /** `127.0.0.1:port` */
   readonly host: string;
   readonly config: string;
+  /** What it keeps its images in. */
+  readonly directory: string;
 }
 
 /** Debian's docker-registry over a directory. */
@@ -73,7 +75,7 @@ http: {addr: "127.0.0.1:${port}"}
   const server = await start('docker-registry', ['serve', config], () =>
     answers(`http://${host}/v2/`),
   );
-  return { ...server, host, config };
+  return { ...server, host, config, directory };
 }
 
 /** A docker daemon of its own, as root without a bridge. Its clients are told where by DOCKER_HOST. */

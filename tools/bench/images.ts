@@ -30,27 +30,55 @@ export interface Pushed {
 
 /** Makes the images and pushes them to a registry. Layers are gzip, as upstream's are, of bytes that do not compress. */
 export async function pushImages(host: string): Promise<Pushed> {
-  const opened = network({ context: createContext(), hosts: { [host]: { plainHttp: true } } });
-  const registry = opened.registry(host);
   const sizes = new Map<Digest, number>();
   const references: string[] = [];
-  try {
+  await withRegistry(host, async (registry) => {
     for (let at = 0; at < shape.images; at++) {
-      const repository = `team/image-${at}`;
-      const layers = [
-        await gzipLayer(`base ${at % shape.bases}`, shape.base),
-        ...(await Promise.all(
-          shape.own.map((size, layer) => gzipLayer(`image ${at} ${layer}`, size)),
-        )),
-      ];
+      const layers = await layersOf(at);
       for (const { body } of layers) sizes.set(digestOf(body), body.length);
-      await pushImage(registry, repository, layers);
-      references.push(`${host}/${repository}:1.0`);
+      await pushImage(registry, repositoryOf(at), layers);
+      references.push(`${host}/${repositoryOf(at)}:1.0`);
     }
+  });
+  return { references, unique: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+}
+
+async function withRegistry(
+  host: string,
+  job: (registry: Registry) => Promise<void>,
+): Promise<void> {
+  const opened = network({ context: createContext(), hosts: { [host]: { plainHttp: true } } });
+  try {
+    await job(opened.registry(host));
   } finally {
     await opened.close();
   }
-  return { references, unique: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+}
+
+function repositoryOf(at: number): string {
+  return `team/image-${at}`;
+}
+
+async function layersOf(at: number): Promise<readonly Layer[]> {
+  return [
+    await gzipLayer(`base ${at % shape.bases}`, shape.base),
+    ...(await Promise.all(shape.own.map((size, layer) => gzipLayer(`image ${at} ${layer}`, size)))),
+  ];
+}
+
+/** Gives the first image another top layer, under the same tag. */
+export async function changeImage({ references }: Pushed, seed: string): Promise<void> {
+  const [reference = ''] = references;
+  const host = reference.slice(0, reference.indexOf('/'));
+  await withRegistry(host, async (registry) => {
+    const layers = await layersOf(0);
+    const changed = await gzipLayer(`changed ${seed}`, shape.own[0]);
+    await pushImage(registry, repositoryOf(0), [
+      ...layers.slice(0, 1),
+      changed,
+      ...layers.slice(2),
+    ]);
+  });
 }
 
 interface Layer {
