@@ -16,9 +16,8 @@ import {
 } from '@cluster-image/oci';
 import {
   type BlobSource,
-  blobOffsets,
-  type LayerPlan,
   type PlanEntry,
+  type PlannedLayer,
   tarTree,
 } from '@cluster-image/storage';
 import { z } from 'zod';
@@ -90,8 +89,7 @@ export interface IndexedBase {
  */
 export function clusterIndex(
   images: readonly IndexedImage[],
-  layers: readonly IndexedLayer[],
-  plans: readonly LayerPlan[],
+  layers: readonly PlannedLayer[],
   base: IndexedBase | undefined,
 ): ClusterIndex {
   const below = base?.index;
@@ -99,14 +97,11 @@ export function clusterIndex(
     images.flatMap(({ manifests, blobs }) => [...manifests, ...blobs].map(({ digest }) => digest)),
   );
   const blobs = new Map(below?.blobs);
-  plans.forEach((plan, at) => {
-    const layer = layers[at];
-    for (const { digest, offset, size } of layer ? blobOffsets(plan) : []) {
-      if (layer && inside.has(digest) && !blobs.has(digest)) {
-        blobs.set(digest, { layer, offset, size });
-      }
+  for (const layer of layers) {
+    for (const { digest, offset, size } of layer.files) {
+      if (inside.has(digest) && !blobs.has(digest)) blobs.set(digest, { layer, offset, size });
     }
-  });
+  }
   const repositories = new Map(below?.repositories);
   for (const { repository, tag, root, manifests } of images) {
     const known = repositories.get(repository);

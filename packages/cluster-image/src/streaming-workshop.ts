@@ -7,7 +7,7 @@ import {
   type Repository,
   verified,
 } from '@cluster-image/oci';
-import { type BlobSource, layer, planDigest } from '@cluster-image/storage';
+import { type BlobSource, layer, layerFiles, planDigest } from '@cluster-image/storage';
 import { type CacheSources, cache } from './cache.ts';
 import type { EarlierImage } from './earlier.ts';
 import type { Lockfile } from './lock/lockfile.ts';
@@ -78,7 +78,7 @@ export async function streamingWorkshop(
             const name = planDigest(plan);
             const content = layer(plan, blobs);
             const digest = known.get(name) ?? (await append(content));
-            return { digest, size: content.size, plan: name };
+            return { digest, size: content.size, plan: name, files: [...layerFiles(plan)] };
           }),
         ),
       ),

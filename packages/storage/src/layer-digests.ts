@@ -8,7 +8,15 @@ import {
 } from '@cluster-image/oci';
 import { type DigestPool, digestPool } from './digest-pool.ts';
 import type { Disk } from './disk.ts';
-import { type BlobSource, type LayerPlan, layer, layerSegments, planDigest } from './layer.ts';
+import {
+  type BlobSource,
+  type LayerFile,
+  type LayerPlan,
+  layer,
+  layerFiles,
+  layerSegments,
+  planDigest,
+} from './layer.ts';
 
 /** Below this size in all, layers are hashed sooner than a thread is there to do it, in bytes. */
 const worthThreads = 32 * 1024 * 1024;
@@ -39,6 +47,7 @@ export interface PlannedLayer {
   readonly size: number;
   /** The digest of its plan. */
   readonly plan: Digest;
+  readonly files: readonly LayerFile[];
 }
 
 export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
@@ -47,23 +56,28 @@ export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
       const all = await Promise.all(
         plans.map(async (plan) => {
           const name = planDigest(plan);
-          const digest = (await recall(name)) ?? known?.get(name);
-          return { plan, name, digest, size: layer(plan, blobs).size };
+          const remembered = await recall(name);
+          if (remembered) return { plan, name, layer: remembered };
+          const content = layer(plan, blobs);
+          const digest = known?.get(name);
+          return { plan, name, digest, size: content.size, files: [...layerFiles(plan)] };
         }),
       );
-      const unknown = all.filter(({ digest }) => !digest);
+      const unknown = all.filter(({ layer, digest }) => !layer && !digest);
       if (unknown.length > 0) await prepare?.(unknown.map(({ plan }) => plan));
-      const work = unknown.reduce((sum, { size }) => sum + size, 0);
+      const work = unknown.reduce((sum, { size = 0 }) => sum + size, 0);
       const pool = work < worthThreads ? undefined : digestPool();
       const stop = (): void => void pool?.close();
       signal.addEventListener('abort', stop, { once: true });
       try {
         return await Promise.all(
-          all.map(async ({ plan, name, digest, size }) => ({
-            digest: digest ?? (await remembered(name, await hash(plan, pool, signal))),
-            size,
-            plan: name,
-          })),
+          all.map(async ({ plan, name, layer, digest, size = 0, files = [] }) => {
+            if (layer) return layer;
+            if (digest) return { digest, size, plan: name, files };
+            const hashed = { digest: await hash(plan, pool, signal), size, plan: name, files };
+            await disk.write(memoPath(name), formatMemo(hashed));
+            return hashed;
+          }),
         );
       } finally {
         signal.removeEventListener('abort', stop);
@@ -83,18 +97,33 @@ export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
     return (segments && (await pool?.digest(segments))) ?? digestContent(layer(plan, blobs));
   }
 
-  async function remembered(plan: Digest, digest: Digest): Promise<Digest> {
-    await disk.write(memoPath(plan), digest);
-    return digest;
-  }
-
   /** What a plan came to; undefined where that is not known or was damaged. */
-  async function recall(plan: Digest): Promise<Digest | undefined> {
+  async function recall(plan: Digest): Promise<PlannedLayer | undefined> {
     const text = await disk.text(memoPath(plan));
-    return text !== undefined && isDigest(text) ? text : undefined;
+    return text === undefined ? undefined : parseMemo(text, plan);
   }
 
   function memoPath(plan: Digest): string {
     return disk.path('layers', digestAlgorithm(plan), digestHex(plan));
   }
+}
+
+/** See docs/formats.md#content-store. */
+function formatMemo({ digest, size, files }: PlannedLayer): string {
+  const lines = files.map((file) => `${file.digest} ${file.offset} ${file.size}`);
+  return `${[`${digest} ${size} ${files.length}`, ...lines].join('\n')}\n`;
+}
+
+function parseMemo(text: string, plan: Digest): PlannedLayer | undefined {
+  const [head, ...files] = text.trimEnd().split('\n').map(parseLine);
+  const whole = files.filter((file) => file !== undefined);
+  if (!head || files.length !== head.size || whole.length !== head.size) return undefined;
+  return { digest: head.digest, size: head.offset, plan, files: whole };
+}
+
+/** A digest and two numbers. */
+function parseLine(line: string): LayerFile | undefined {
+  const [digest = '', offset = '', size = ''] = line.split(' ');
+  if (!isDigest(digest) || !/^\d+$/.test(offset) || !/^\d+$/.test(size)) return undefined;
+  return { digest, offset: Number(offset), size: Number(size) };
 }

@@ -67,10 +67,15 @@ export function planDigest(plan: LayerPlan): Digest {
   return digestOf(Buffer.from(JSON.stringify(plan)));
 }
 
-/** Where in the layer the bytes of its files begin; in bytes. */
-export function* blobOffsets(
-  plan: LayerPlan,
-): Iterable<{ readonly digest: Digest; readonly offset: number; readonly size: number }> {
+/** Where in a layer the bytes of a file are; in bytes. */
+export interface LayerFile {
+  readonly digest: Digest;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** The files of a layer, in their order. */
+export function* layerFiles(plan: LayerPlan): Iterable<LayerFile> {
   const nowhere: BlobSource = async () => undefined;
   let at = 0;
   for (const entry of plan.entries) {

@@ -46,13 +46,14 @@ export interface VirtualImage {
 export function virtualRegistry(image: VirtualImage, blobs: BlobSource): RegistryReader {
   const manifest = (digest: Digest): Manifest | undefined => image.manifests.get(digest);
 
-  async function blob(digest: Digest, size?: number): Promise<Content | undefined> {
+  async function blob(digest: Digest): Promise<Content | undefined> {
     const config = image.configs.get(digest);
     if (config) return bytes(config);
-    const plan = image.plans.get(digest);
-    if (plan) return layer(plan, blobs);
     const known = sizeOf(image, digest);
-    return known === undefined ? undefined : blobs(digest, size ?? known);
+    const plan = image.plans.get(digest);
+    // Most layers are never opened, because the target has them.
+    if (plan && known !== undefined) return opened(known, () => layer(plan, blobs));
+    return known === undefined ? undefined : blobs(digest, known);
   }
 
   return {
@@ -68,13 +69,28 @@ export function virtualRegistry(image: VirtualImage, blobs: BlobSource): Registr
     },
     manifest: async (repository, digest) =>
       repository === soleRepository ? manifest(digest) : undefined,
-    blob: async (repository, digest, size) =>
-      repository === soleRepository ? blob(digest, size) : undefined,
+    blob: async (repository, digest) => (repository === soleRepository ? blob(digest) : undefined),
     async *repositories() {
       yield soleRepository;
     },
     async *tags(repository) {
       if (repository === soleRepository) yield image.name;
+    },
+  };
+}
+
+/** A content that is only made once it is opened. Throws SIZE_MISMATCH where it is not as large as it was said to be. */
+function opened(size: number, make: () => Content): Content {
+  return {
+    size,
+    async *open(range) {
+      const content = make();
+      if (content.size !== size) {
+        throw new OciError('SIZE_MISMATCH', `a layer of ${content.size} bytes, not ${size}`, {
+          hint: 'Build the image again.',
+        });
+      }
+      yield* content.open(range);
     },
   };
 }

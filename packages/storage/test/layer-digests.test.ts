@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bytes, type Digest, digestContent, digestOf, mediaTypes } from '@cluster-image/oci';
+import { bytes, type Digest, digestContent, digestOf, slice } from '@cluster-image/oci';
 import { type LayerPlan, layer, layoutPaths, openStore, type Store } from '@cluster-image/storage';
 import { temporaryDirectory } from '@cluster-image/testing';
 import { expect, test } from 'vitest';
@@ -37,12 +37,15 @@ test.each([
 ])('the digest of a layer is that of its bytes: %s', async (_, sizes) => {
   const { store, plan } = await stored(...sizes);
   const content = layer(plan, store.blobs);
-  const expected = {
-    mediaType: mediaTypes.ociLayer,
-    digest: await digestContent(content),
-    size: content.size,
-  };
-  expect(await store.layers.describe([plan, plan], never)).toEqual([expected, expected]);
+  const [one, two] = await store.layers.describe([plan, plan], never);
+  expect(one).toMatchObject({ digest: await digestContent(content), size: content.size });
+  expect(two).toEqual(one);
+  const wanted = plan.entries.flatMap((entry) => (entry.type === 'file' ? [entry.digest] : []));
+  expect(one?.files.map(({ digest }) => digest)).toEqual(wanted);
+  for (const { digest, offset, size } of one?.files ?? []) {
+    const part = slice(content, { start: offset, end: offset + size });
+    expect(await digestContent(part)).toBe(digest);
+  }
 });
 
 /** Removes the only blob of a plan, so that a layer which is read again fails. */
@@ -71,8 +74,18 @@ test('what is remembered and damaged is computed again', async () => {
   const first = await store.layers.describe([plan], never);
   const folder = join(store.root, 'layers/sha256');
   const [name = ''] = await readdir(folder);
-  await writeFile(join(folder, name), '');
-  expect(await store.layers.describe([plan], never)).toEqual(first);
+  const whole = await readFile(join(folder, name), 'utf8');
+  for (const text of [
+    '',
+    'x',
+    whole.split('\n')[0] ?? '',
+    `${whole}x\n`,
+    whole.replace(/\d+$/m, '-1'),
+  ]) {
+    await writeFile(join(folder, name), text);
+    expect(await store.layers.describe([plan], never)).toEqual(first);
+    expect(await readFile(join(folder, name), 'utf8')).toBe(whole);
+  }
 });
 
 test.each([[100], [33_000_000]])(

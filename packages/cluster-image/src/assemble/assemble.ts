@@ -130,7 +130,7 @@ async function assemblePlatform(
   });
   context.report({ type: 'stage', name: 'layers', total: plans.length });
   const layers = await depot.describe(plans);
-  const index = clusterIndex(placements, layers, plans, base);
+  const index = clusterIndex(placements, layers, base);
   const indexPlan: LayerPlan = { formatVersion: 1, entries: [...indexEntries(index)] };
   const [indexLayer] = index.blobs.size > 0 ? await depot.describe([indexPlan]) : [];
   const descriptors = layers.map(({ digest, size }) => layerDescriptor({ digest, size }));
