@@ -28,6 +28,10 @@ export interface FileStatus {
   readonly mode: number;
   /** When it was last changed or renamed, in milliseconds. */
   readonly ctimeMs: number;
+  /** How many names it has. */
+  readonly nlink: number;
+  /** What it takes on the disk, in units of 512 bytes. */
+  readonly blocks: number;
   isFile(): boolean;
   isDirectory(): boolean;
   isSymbolicLink(): boolean;
@@ -68,6 +72,12 @@ export async function ifExists<T>(operation: Promise<T>): Promise<T | undefined>
   }
 }
 
+/** Whether an operation failed because nothing can be written there, at least not by this user. */
+export function isUnwritable(error: unknown): boolean {
+  const errno = errnoOf(error instanceof OciError ? error.cause : error);
+  return ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT'].includes(errno ?? '');
+}
+
 /** The names in a directory in bytewise order; none where there is no directory. */
 export async function list(fs: FileSystem, path: string): Promise<readonly string[]> {
   const directory = await ifExists(fs.opendir(path));
@@ -106,6 +116,8 @@ export async function onDisk<T>(
   }
 }
 
+const otherPlace = 'The content store can lie elsewhere: --store or CLUSTER_IMAGE_STORE.';
+
 async function diskError(fs: FileSystem, path: string, cause: unknown): Promise<unknown> {
   const errno = errnoOf(cause);
   if (cause instanceof OciError || errno === undefined || !(cause instanceof Error)) return cause;
@@ -116,9 +128,10 @@ async function diskError(fs: FileSystem, path: string, cause: unknown): Promise<
     });
   }
   const hints: Readonly<Record<string, string>> = {
-    EACCES: 'Check who owns the file and its modes.',
-    EPERM: 'Check who owns the file and its modes.',
-    EROFS: 'The file system is read-only; choose another place.',
+    EACCES: `Check who owns the file and its modes. ${otherPlace}`,
+    EPERM: `Check who owns the file and its modes. ${otherPlace}`,
+    ENOTDIR: `A part of the path is a file. ${otherPlace}`,
+    EROFS: `The file system is read-only. ${otherPlace}`,
     EMFILE: 'Raise the limit of open files (ulimit -n).',
   };
   return new OciError('FILE_SYSTEM', `${path}: ${cause.message}`, { cause, hint: hints[errno] });

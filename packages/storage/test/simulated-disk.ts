@@ -247,6 +247,8 @@ function statusOf(node: Node): FileStatus {
     size: node.kind === 'file' ? node.data.length : 0,
     mode: node.mode,
     ctimeMs: Date.now(),
+    nlink: 1,
+    blocks: node.kind === 'file' ? Math.ceil(node.data.length / 512) : 0,
     isFile: () => node.kind === 'file',
     isDirectory: () => node.kind === 'directory',
     isSymbolicLink: () => node.kind === 'link',
