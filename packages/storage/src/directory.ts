@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { OciError, type Tree, type TreeEntry } from '@cluster-image/oci';
-import { file } from './file.ts';
+import { fileOfSize } from './file.ts';
 import { type FileSystem, ifExists, list, nodeFileSystem, onDisk } from './file-system.ts';
 
 /**
@@ -45,13 +45,12 @@ export function directory(
       const target = await onDisk(fs, absolute, () => fs.readlink(absolute));
       return { type: 'symlink', path, mode, target };
     }
-    const content = found.isFile() ? await file(absolute, fs) : undefined;
-    if (!content) {
+    if (!found.isFile()) {
       throw new OciError('FILE_SYSTEM', `${absolute} is not a file, a directory or a link`, {
         hint: 'Sockets, pipes and devices cannot be part of an image; exclude it in .dockerignore.',
       });
     }
-    return { type: 'file', path, mode, content };
+    return { type: 'file', path, mode, content: fileOfSize(absolute, found.size, fs) };
   }
 
   async function* entries(below = ''): AsyncIterable<TreeEntry> {

@@ -26,10 +26,12 @@ export async function file(
   if (!found.isFile()) {
     throw new OciError('FILE_SYSTEM', `${path} is not a regular file`);
   }
-  return {
-    size: found.size,
-    open: (range) => read(fs, path, found.size, rangeOf(found.size, range)),
-  };
+  return fileOfSize(path, found.size, fs);
+}
+
+/** The content of a file that is known to have so many bytes; nothing is asked until it is opened. */
+export function fileOfSize(path: string, size: number, fs: FileSystem): Content {
+  return { size, open: (range) => read(fs, path, size, rangeOf(size, range)) };
 }
 
 /** Marks a content as the file that a store keeps for a digest, so that it can be linked instead of copied. */

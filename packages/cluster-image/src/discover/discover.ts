@@ -45,15 +45,14 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
   ]);
   const found = merge([charts, manifests, lists, archives]);
   const isIgnored = ignored.has.bind(ignored);
-  const isKnown = (text: string): boolean =>
-    found.images.some(({ reference }) => reference === text);
+  const known = new Set(found.images.map(({ reference }) => reference));
   return {
     // What is listed as an archive is not filtered, as with sealos: it is there.
     images: found.images.filter(({ reference, archive }) => archive || !isIgnored(reference)),
     bases: merge([{ ...nothing, images: bases }]).images,
     suspects: found.suspects.filter(
       ({ text, origins }) =>
-        !isIgnored(text) && !isKnown(text) && !origins.every(({ file }) => isIgnored(file)),
+        !isIgnored(text) && !known.has(text) && !origins.every(({ file }) => isIgnored(file)),
     ),
     unresolved: found.unresolved.filter(
       ({ text, origin }) => !isIgnored(text) && !isIgnored(origin.file),

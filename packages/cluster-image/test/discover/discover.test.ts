@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type DiscoverOptions, discover } from '../../src/discover/discover.ts';
 import type { Discovery } from '../../src/discover/discovery.ts';
 import { contextDirectory, type Given } from '../context.ts';
+import { countingFileSystem } from '../counting.ts';
 
 async function find(
   files: Readonly<Record<string, Given>>,
@@ -54,6 +55,23 @@ describe('a context is searched where sealos searches it', () => {
       suspects: [],
       unresolved: [],
     });
+  });
+
+  test('and each file is looked at and opened once', async () => {
+    const manifests = Array.from({ length: 20 }, (_, at) => [
+      `manifests/${at}.yaml`,
+      `image: a.io/b:${at}`,
+    ]);
+    const root = await contextDirectory(Object.fromEntries(manifests));
+    const { fs, calls } = countingFileSystem();
+    const { images } = await discover(directory(root, undefined, fs), { render: async () => '' });
+    expect(images).toHaveLength(20);
+    expect(calls.get('open')).toBe(20);
+    const empty = countingFileSystem();
+    const none = await contextDirectory({ 'manifests/none': '' });
+    await discover(directory(none, undefined, empty.fs), { render: async () => '' });
+    expect((calls.get('lstat') ?? 0) - (empty.calls.get('lstat') ?? 0)).toBe(20 - 1);
+    expect(calls.get('stat')).toBe(empty.calls.get('stat'));
   });
 
   test('and may be empty', async () => {
