@@ -3,6 +3,7 @@ import {
   copy,
   type Descriptor,
   type Digest,
+  isDamage,
   nameOf,
   overlay,
   parseReference,
@@ -12,7 +13,7 @@ import {
   select,
   type Tree,
 } from '@cluster-image/oci';
-import { soleRepository } from '@cluster-image/storage';
+import { isHeld, soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { everyOne } from './failures.ts';
 import { gone, openArchive } from './lock/lock.ts';
@@ -82,10 +83,12 @@ async function cacheImage(
 ): Promise<void> {
   const { tag, digest: pinned, ...named } = parseReference(reference);
   const repository = nameOf(named);
+  const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
+  const isWanted = ({ digest }: Descriptor): boolean => pinned !== undefined || kept.has(digest);
+  if (await isCached({ registry: target, repository }, image.digest, tag, isWanted)) return;
   const source = image.archive
     ? await archiveAs(repository, image.archive, sources.tree)
     : sources.upstream;
-  const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
   await copy(
     { registry: requiring(image, overlay(target, source)), repository },
     image.digest,
@@ -93,11 +96,36 @@ async function cacheImage(
     {
       ...(wants && { layers: (layer) => wants(layer, { registry: source, repository }) }),
       ...(tag !== undefined && { tag }),
-      children: ({ digest }) => pinned !== undefined || kept.has(digest),
+      children: isWanted,
       recheck: true,
     },
     context,
   );
+}
+
+/**
+ * Whether a target has an image with all of its parts, as far as that can be told at a glance. What it
+ * cannot tell it says no to: copying looks closer.
+ */
+async function isCached(
+  { registry, repository }: Repository,
+  digest: Digest,
+  tag: string | undefined,
+  isWanted: (child: Descriptor) => boolean,
+): Promise<boolean> {
+  try {
+    const root = await registry.manifest(repository, digest);
+    if (!root) return false;
+    for (const child of root.kind === 'index' ? root.manifests.filter(isWanted) : []) {
+      const manifest = await registry.manifest(repository, child.digest);
+      if (manifest?.kind !== 'image' || manifest.size !== child.size) return false;
+      if (!(await isHeld(registry, repository, manifest))) return false;
+    }
+    return await isHeld(registry, repository, root, tag);
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
+  }
 }
 
 /** The same registry, which has what is pinned or says so. */

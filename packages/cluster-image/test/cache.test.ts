@@ -1,3 +1,5 @@
+import { chmod, readdir, readFile, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   bytes,
   createContext,
@@ -12,6 +14,7 @@ import { type ImageFixture, imageFixture, indexFixture, noise } from '@cluster-i
 import { describe, expect, test } from 'vitest';
 import { clusterOf } from './cluster.ts';
 import { contextDirectory, putFiles } from './context.ts';
+import { type Counts, countingFileSystem } from './counting.ts';
 import { failureOf } from './failure.ts';
 import { discoveryOf, upstreamOf } from './upstream.ts';
 
@@ -111,6 +114,49 @@ describe('cache brings into the store', () => {
     expect(found?.digest).toBe(single.root.digest);
     expect(cluster.calls.filter((call) => call.startsWith('resolve'))).toEqual([]);
   });
+});
+
+describe('a cache that has everything already', () => {
+  /** The calls that it makes of the file system for one image with so many layers. */
+  async function callsFor(layers: number): Promise<Counts> {
+    const image = imageFixture({ layers: Array.from({ length: layers }, (_, at) => at + 1) });
+    const cluster = await clusterOf({ 'a.io/b:1': image });
+    await cluster.fill();
+    const { fs, calls } = countingFileSystem();
+    await cluster.fill({ store: openStore(cluster.store.root, fs) });
+    return calls;
+  }
+
+  test('looks twice for each blob, and reads none', async () => {
+    const [few, many] = [await callsFor(2), await callsFor(12)];
+    const more = (name: string): number => (many.get(name) ?? 0) - (few.get(name) ?? 0);
+    expect(more('stat')).toBe(10 * 2);
+    expect([more('lstat'), more('readFile')]).toEqual([0, 0]);
+    expect([...many.keys()].sort()).toEqual(['open', 'readFile', 'stat']);
+  });
+
+  test('brings back whatever file is missing, or is shorter than it was', async () => {
+    const cluster = await clusterOf({ 'a.io/b:1': index, 'a.io/c:1': single });
+    await cluster.fill();
+    const { root } = cluster.store;
+    const files = (await readdir(root, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+    expect(files).toHaveLength(5 + 7 + 3 + 5);
+    for (const path of files) {
+      const before = await readFile(path);
+      for (const harm of [() => rm(path), () => truncated(path)]) {
+        await harm();
+        await cluster.fill({ store: openStore(root) });
+        expect([path, await readFile(path)]).toEqual([path, before]);
+      }
+    }
+  });
+
+  async function truncated(path: string): Promise<void> {
+    await chmod(path, 0o644);
+    await truncate(path, 1);
+  }
 });
 
 describe('P3: a cache that did not come to its end', () => {

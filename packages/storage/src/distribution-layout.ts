@@ -1,21 +1,30 @@
 import {
+  blobsOf,
   type Content,
   compareBytes,
   type Descriptor,
   type Digest,
   describe,
   isDigest,
+  isForeign,
   isTag,
   type Manifest,
   manifestLimit,
   parseManifest,
   type Registry,
+  type RegistryReader,
   readAll,
 } from '@cluster-image/oci';
 import { type Disk, disk as openDisk } from './disk.ts';
 import { isLinkTo, layoutPaths, parseLink } from './distribution-paths.ts';
 import { asStored, storedFile } from './file.ts';
-import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
+import {
+  type FileStatus,
+  type FileSystem,
+  ifExists,
+  nodeFileSystem,
+  onDisk,
+} from './file-system.ts';
 import { stage } from './stage.ts';
 
 export interface DistributionLayout extends Registry {
@@ -24,6 +33,29 @@ export interface DistributionLayout extends Registry {
   content(digest: Digest): Promise<Content | undefined>;
   /** Stores a blob that belongs to no repository. */
   putContent(digest: Digest, content: Content): Promise<void>;
+  readonly [holding]: Holding;
+}
+
+const holding = Symbol('holding');
+
+type Holding = (repository: string, manifest: Manifest, tag?: string) => Promise<boolean>;
+
+/**
+ * Whether a registry is a directory that has a manifest, all blobs that it names and the tag. That
+ * costs two looks a blob, at its file and at the repository's link to it, and nothing of either is
+ * read; false wherever it would take more than that to know. What it says yes to is durable.
+ */
+export async function isHeld(
+  registry: RegistryReader,
+  repository: string,
+  manifest: Manifest,
+  tag?: string,
+): Promise<boolean> {
+  return isDirectory(registry) && registry[holding](repository, manifest, tag);
+}
+
+function isDirectory(registry: RegistryReader): registry is DistributionLayout {
+  return holding in registry;
 }
 
 export interface LayoutOptions {
@@ -82,10 +114,54 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     return parseManifest(await readAll(found, manifestLimit), `${repository} in ${root}`, digest);
   }
 
+  function look(path: string): Promise<FileStatus | undefined> {
+    return onDisk(fs, disk.path(path), () => ifExists(fs.stat(disk.path(path))));
+  }
+
+  /** Whether there is a file of that size, and which. */
+  async function lookFor(path: string, size: number): Promise<Seen | undefined> {
+    const found = await look(path);
+    return found?.isFile() && found.size === size ? { path: disk.path(path), found } : undefined;
+  }
+
+  const holds: Holding = async (repository, manifest, tag) => {
+    const { digest } = manifest;
+    const tagged = tag === undefined ? digest : await readLink(layoutPaths.tag(repository, tag));
+    if (tagged !== digest) return false;
+    const blobs = manifest.kind === 'image' ? blobsOf(manifest) : [];
+    if (blobs.some(isForeign)) return false;
+    const links = [
+      layoutPaths.revision(repository, digest),
+      ...(tag === undefined
+        ? []
+        : [layoutPaths.tag(repository, tag), layoutPaths.tagged(repository, tag, digest)]),
+    ];
+    const [revision, ...others] = await Promise.all(
+      links.map((path) => lookFor(path, digest.length)),
+    );
+    const parts = await Promise.all([
+      lookFor(layoutPaths.blob(digest), manifest.size),
+      ...blobs.flatMap(({ digest, size }) => [
+        lookFor(layoutPaths.layer(repository, digest), digest.length),
+        lookFor(layoutPaths.blob(digest), size),
+      ]),
+    ]);
+    if (!revision || [...others, ...parts].includes(undefined)) return false;
+    // Whoever made the link to the manifest had all that was there before made durable.
+    const isNewer = (part: Seen | undefined): boolean =>
+      part !== undefined && part.found.ctimeMs > revision.found.ctimeMs;
+    for (const seen of [revision, ...others, ...parts.filter(isNewer)]) {
+      if (seen) disk.rely(seen.path, seen.found);
+    }
+    await disk.flush();
+    return true;
+  };
+
   return {
     disk,
     content,
     putContent,
+    [holding]: holds,
     manifest,
     async resolve(repository, reference): Promise<Descriptor | undefined> {
       const digest = isDigest(reference)
@@ -131,6 +207,11 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
       if (!resumable) await disk.tidy();
     },
   };
+}
+
+interface Seen {
+  readonly path: string;
+  readonly found: FileStatus;
 }
 
 async function repositoriesBelow(disk: Disk, prefix: string): Promise<string[]> {

@@ -15,11 +15,20 @@ import {
   copy,
   createContext,
   type Digest,
+  mediaTypes,
   memory,
   overlay,
+  parseManifest,
   type Registry,
 } from '@cluster-image/oci';
-import { distributionLayout, layoutPaths, nodeFileSystem, openStore } from '@cluster-image/storage';
+import {
+  type DistributionLayout,
+  distributionLayout,
+  isHeld,
+  layoutPaths,
+  nodeFileSystem,
+  openStore,
+} from '@cluster-image/storage';
 import {
   type ImageFixture,
   imageFixture,
@@ -527,4 +536,48 @@ test('P2: no blob is visible before all of it was checked', async () => {
   });
   expect(seen).toEqual([false, false, false, false, false, false]);
   expect(await registry.blob('a', digest)).toBeDefined();
+});
+
+describe('whether a registry holds an image is told at a glance', () => {
+  const foreign = imageFixture({ layers: [10] });
+  const named = parseManifest(
+    new TextEncoder().encode(
+      new TextDecoder()
+        .decode(foreign.root.bytes)
+        .replace(mediaTypes.ociLayerGzip, 'application/vnd.oci.image.layer.nondistributable.v1.tar')
+        .replace(mediaTypes.ociLayer, 'application/vnd.oci.image.layer.nondistributable.v1.tar'),
+    ),
+    'foreign',
+  );
+
+  async function held(): Promise<DistributionLayout> {
+    const layout = distributionLayout(await temporaryDirectory(), { fs: unsynced });
+    await putFixture(layout, 'team/app', image, '1.0');
+    return layout;
+  }
+
+  test('by its name, its tag and all that it names', async () => {
+    const layout = await held();
+    expect(await isHeld(layout, 'team/app', image.root)).toBe(true);
+    expect(await isHeld(layout, 'team/app', image.root, '1.0')).toBe(true);
+    expect(await isHeld(layout, 'team/app', image.root, '2.0')).toBe(false);
+    expect(await isHeld(layout, 'team/other', image.root)).toBe(false);
+    expect(await isHeld(layout, 'team/app', imageFixture({ seed: 'other' }).root)).toBe(false);
+  });
+
+  test('by a view of it as well', async () => {
+    const view = { ...(await held()) };
+    expect(await isHeld(view, 'team/app', image.root, '1.0')).toBe(true);
+  });
+
+  test('but not of what is no directory, nor of layers that nobody may keep', async () => {
+    const registry = memory();
+    await putFixture(registry, 'team/app', image, '1.0');
+    expect(await isHeld(registry, 'team/app', image.root, '1.0')).toBe(false);
+    const layout = await held();
+    await putFixture(layout, 'team/app', foreign);
+    await layout.putManifest('team/app', named);
+    expect(await isHeld(layout, 'team/app', foreign.root)).toBe(true);
+    expect(await isHeld(layout, 'team/app', named)).toBe(false);
+  });
 });
