@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { bytes, type Content, type Digest, readAll, slice } from '@cluster-image/oci';
 import { compressionOf, isLayerPath, type Owner, type PlanEntry } from '@cluster-image/storage';
+import PQueue from 'p-queue';
 import { heredocName, type Instruction } from '../kubefile/kubefile.ts';
 import { expand, expandText, type Scope, wordsOf } from '../kubefile/words.ts';
 import {
@@ -11,6 +12,9 @@ import {
   type Source,
   type SourceEntry,
 } from './source.ts';
+
+/** How many files are kept at a time. */
+const filesAtOnce = 16;
 
 /** What `COPY` and `ADD` work on. */
 export interface CopyState {
@@ -60,6 +64,9 @@ export async function copyFiles(instruction: Instruction, state: CopyState): Pro
   if (matches.length > 1 && !namesDirectory) {
     throw fault('with several sources the destination has to end with /');
   }
+  const keeping = new PQueue({ concurrency: filesAtOnce });
+  /** Where directories really are, which were made if need be. */
+  const made = new Map<string, string>();
   for (const match of matches) {
     if (match.kind === 'file') {
       const path = (await isDirectory()) ? posix.join(destination, match.name) : destination;
@@ -68,7 +75,13 @@ export async function copyFiles(instruction: Instruction, state: CopyState): Pro
       continue;
     }
     make(destination);
-    for (const [path, entry] of match.entries) await put(entry, posix.join(destination, path));
+    const entries = await Promise.allSettled(
+      match.entries.map(([path, entry]) => planned(entry, posix.join(destination, path))),
+    );
+    for (const entry of entries) {
+      if (entry.status === 'rejected') throw entry.reason;
+      place(entry.value);
+    }
   }
 
   async function isDirectory(): Promise<boolean> {
@@ -125,9 +138,15 @@ export async function copyFiles(instruction: Instruction, state: CopyState): Pro
   }
 
   async function put(entry: SourceEntry, path: string): Promise<void> {
-    if (entry.type === 'symlink') place(linkEntry(entry, path));
-    else if (!('content' in entry)) place({ ...entry, path });
-    else place({ type: 'file', path, mode: entry.mode, ...(await state.keep(entry.content)) });
+    place(await planned(entry, path));
+  }
+
+  async function planned(entry: SourceEntry, path: string): Promise<PlanEntry> {
+    if (entry.type === 'symlink') return linkEntry(entry, path);
+    if (!('content' in entry)) return { ...entry, path };
+    const { content, mode } = entry;
+    const kept = await keeping.add(() => state.keep(content));
+    return { type: 'file', path, mode, ...kept };
   }
 
   /** What is made for others to lie in has an owner that is given, but the usual mode. */
@@ -138,10 +157,7 @@ export async function copyFiles(instruction: Instruction, state: CopyState): Pro
   }
 
   function place(entry: PlanEntry): void {
-    // Where a directory is a link, what comes below it comes where the link leads to.
-    const directory = posix.dirname(entry.path);
-    const inside = directory === '.' ? '' : realPath(files, directory, fault);
-    const path = posix.join(inside, posix.basename(entry.path));
+    const path = posix.join(insideOf(posix.dirname(entry.path)), posix.basename(entry.path));
     if (!isLayerPath(path)) throw fault(`${path} is not a path in an image`);
     if (posix.basename(path).startsWith('.wh.')) {
       throw fault(
@@ -149,12 +165,23 @@ export async function copyFiles(instruction: Instruction, state: CopyState): Pro
         'Names that begin with .wh. cannot be in an image.',
       );
     }
-    make(inside);
     const known = files.get(path);
     if (known && (known.type === 'directory') !== (entry.type === 'directory')) {
       throw fault(`${path} is a ${known.type} already and would become a ${entry.type}`);
     }
+    // A link that comes or goes may lead elsewhere.
+    if (entry.type === 'symlink' || known?.type === 'symlink') made.clear();
     files.set(path, withAttributes({ ...entry, path }, attributes));
+  }
+
+  /** Where a directory is a link, what comes below it comes where the link leads to. */
+  function insideOf(directory: string): string {
+    const known = made.get(directory);
+    if (known !== undefined) return known;
+    const inside = directory === '.' ? '' : realPath(files, directory, fault);
+    make(inside);
+    made.set(directory, inside);
+    return inside;
   }
 
   async function refuseArchive(entry: SourceEntry): Promise<void> {

@@ -118,8 +118,11 @@ function withParents(source: ReadonlyMap<string, SourceEntry>): Source {
 
 /** The directories above a path, outermost first. */
 export function parentsOf(path: string): readonly string[] {
-  const parts = path.split('/').slice(0, -1);
-  return parts.map((_, at) => parts.slice(0, at + 1).join('/'));
+  const parents: string[] = [];
+  for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) {
+    parents.push(path.slice(0, end));
+  }
+  return parents;
 }
 
 export function directoryEntry(path: string): PlanEntry {

@@ -424,3 +424,21 @@ test.each([
     message: expect.stringMatching(message),
   });
 });
+
+test('the files of a directory are kept several at a time, and never too many', async () => {
+  const entries = Array.from({ length: 100 }, (_, at) => file(`dir/${at}`));
+  const source: Source = new Map(
+    [directory('dir'), ...entries].map((entry) => [entry.path, entry]),
+  );
+  let running = 0;
+  let most = 0;
+  const keep = async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setImmediate(resolve));
+    running -= 1;
+    return { digest: digestOf(new Uint8Array()), size: 0 };
+  };
+  const { files } = await evaluated('FROM scratch\nCOPY dir /a/\n', { source, keep });
+  expect([files.size, most]).toEqual([101, 16]);
+});

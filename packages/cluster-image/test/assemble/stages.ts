@@ -3,6 +3,7 @@ import { directory, type PlanEntry } from '@cluster-image/storage';
 import {
   type EarlierStage,
   type Evaluated,
+  type EvaluateOptions,
   evaluate,
   type Start,
 } from '../../src/assemble/evaluate.ts';
@@ -16,11 +17,17 @@ export interface Given {
   readonly platform?: string;
   /** What the first stage begins with. */
   readonly start?: Start;
+  readonly keep?: EvaluateOptions['keep'];
 }
 
 /** What the last stage of a build file comes to. */
 export async function evaluated(text: string, given: Given = {}): Promise<Evaluated> {
-  const { source = new Map(), buildArguments = {}, platform = 'linux/amd64' } = given;
+  const {
+    source = new Map(),
+    buildArguments = {},
+    platform = 'linux/amd64',
+    keep = keepNothing,
+  } = given;
   const kubefile = parseKubefile('Kubefile', text);
   const empty: Start = { config: {}, files: new Map() };
   const done: EarlierStage[] = [];
@@ -36,7 +43,7 @@ export async function evaluated(text: string, given: Given = {}): Promise<Evalua
   return last.evaluated;
 }
 
-async function keep(content: Content) {
+async function keepNothing(content: Content) {
   return { digest: await digestContent(content), size: content.size };
 }
 
