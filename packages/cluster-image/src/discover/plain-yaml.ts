@@ -6,6 +6,9 @@ const strange = /[^\n -~\u00a1-\ud7ff]/;
 /** Deeper than manifests are; the library says what is too deep. */
 const depthLimit = 50;
 
+/** More between brackets than people write on a line, in characters. */
+const flowLimit = 10_000;
+
 const item = /^-(?: +|$)/;
 const key = /^([A-Za-z_][\w./-]{0,200}):(?: +|$)/;
 const doubleQuoted = /^"([^"\\]*)"$/;
@@ -147,11 +150,15 @@ function trimmed(text: string): string {
 function inline(text: string, at: number): YamlNode | undefined {
   const comment = text.indexOf(' #');
   const bare = comment < 0 ? text : trimmed(text.slice(0, comment));
-  if (bare.startsWith('[')) return flowSeq(bare, at);
-  if (bare.startsWith('{')) return flowMap(bare, at);
+  if (/^[[{]/.test(bare)) return flow(bare, at);
   const quoted = doubleQuoted.exec(bare) ?? singleQuoted.exec(bare);
   if (quoted) return scalar(quoted[1] ?? '', at, 'text');
   return plainStart.test(bare) && !/:(?: |$)/.test(bare) ? plain(bare, at) : undefined;
+}
+
+function flow(text: string, at: number): YamlNode | undefined {
+  if (text.length > flowLimit) return undefined;
+  return text.startsWith('[') ? flowSeq(text, at) : flowMap(text, at);
 }
 
 function flowSeq(text: string, at: number): YamlNode | undefined {

@@ -98,6 +98,7 @@ describe('what may mean something else is left to the library', () => {
     ['brackets in brackets', 'a: [[b]]'],
     ['a comma at the end', 'a: [b,]'],
     ['something behind a bracket', 'a: [b] c'],
+    ['more in brackets than people write', `a: [${'b,'.repeat(10_000)}b]`],
     ['an open bracket', 'a: [b'],
     ['two sequences at once', 'a:\n- b\n  - c'],
     ['an entry that is too far in', 'a: b\n  c: d'],
