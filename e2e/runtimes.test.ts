@@ -125,6 +125,34 @@ describe('the cluster image', () => {
     expect(verified.problems).toEqual([]);
   });
 
+  test('is served from that registry to dockerd, by range', async () => {
+    const target = await dockerRegistry(join(work, 'served'), work, { accessLog: true });
+    servers.push(target);
+    const location = `docker://${target.host}/acme/cluster:1.0.0`;
+    const plain = ['--plain-http', target.host];
+    await result(['push', name, location, ...plain], { env });
+    const server = await serveCommand([location], work, plain);
+    servers.push(server);
+    const before = target.log().length;
+    const image = `${server.host}/acme/web:1.0.0`;
+    const options = { env: { DOCKER_HOST: docker.address } };
+    await succeed('docker', ['pull', '-q', image], options);
+    const requests = [
+      ...target
+        .log()
+        .slice(before)
+        .matchAll(/"(\w+) \S+ HTTP[^"]*" (\d+) (\d+)/g),
+    ];
+    expect(requests.length).toBeGreaterThan(0);
+    expect(new Set(requests.map(([, method, status]) => `${method} ${status}`))).toEqual(
+      new Set(['GET 206']),
+    );
+    // The web server alone, of an image that has helm and kubectl too.
+    const bytes = requests.reduce((sum, [, , , size]) => sum + Number(size), 0);
+    expect(bytes).toBeLessThan(13_000_000);
+    await succeed('docker', ['rmi', image], options);
+  });
+
   test('comes back from each kind of archive with the same digest', async () => {
     for (const [kind, at] of [
       ['docker-archive', 'docker.tar'],
@@ -180,7 +208,7 @@ describe('an image out of the cluster image', () => {
 
   test('is served by this tool to dockerd as well', async () => {
     const options = { env: { DOCKER_HOST: docker.address } };
-    const served = await serveCommand(`registry:${join(work, 'registry')}`, work);
+    const served = await serveCommand([`registry:${join(work, 'registry')}`], work);
     try {
       await succeed('docker', ['pull', `${served.host}/kubectl:v1.35.2`], options);
     } finally {

@@ -8,6 +8,8 @@ import { command, run } from './run.ts';
 /** A server that a test started; it is ended by its own pid. */
 export interface Server {
   readonly stop: () => Promise<void>;
+  /** What it has printed so far. */
+  readonly log: () => string;
 }
 
 /** How long a server may take to come up, in milliseconds. */
@@ -33,7 +35,7 @@ async function start(
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return { stop: () => stop(child) };
+  return { stop: () => stop(child), log: () => Buffer.concat(log).toString() };
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -57,7 +59,7 @@ export interface RegistryServer extends Server {
 export async function dockerRegistry(
   directory: string,
   work: string,
-  options: { readonly readonly?: boolean } = {},
+  options: { readonly readonly?: boolean; readonly accessLog?: boolean } = {},
 ): Promise<RegistryServer> {
   const port = await freePort();
   const config = join(work, `registry-${port}.yml`);
@@ -66,7 +68,7 @@ export async function dockerRegistry(
   await writeFile(
     config,
     `version: 0.1
-log: {level: error, accesslog: {disabled: true}}
+log: {level: error, accesslog: {disabled: ${!options.accessLog}}}
 storage: {filesystem: {rootdirectory: ${directory}}, delete: {enabled: true}${maintenance}}
 http: {addr: "127.0.0.1:${port}"}
 `,
@@ -95,6 +97,7 @@ export async function dockerDaemon(work: string): Promise<Server & { readonly ad
     isUp,
   );
   return {
+    ...server,
     address,
     async stop() {
       await server.stop();
@@ -122,12 +125,13 @@ export async function containerDaemon(
 
 /** This project's own server over a location. */
 export async function serveCommand(
-  location: string,
+  locations: readonly string[],
   work: string,
+  options: readonly string[] = [],
 ): Promise<Server & { readonly host: string }> {
   const endpoint = join(work, `endpoint-${await freePort()}`);
   const read = (): Promise<string> => readFile(endpoint, 'utf8').catch(() => '');
-  const args = [command, 'serve', location, '--endpoint-file', endpoint];
+  const args = [command, 'serve', ...locations, '--endpoint-file', endpoint, ...options];
   const server = await start(process.execPath, args, async () => (await read()) !== '');
   return { ...server, host: new URL(await read()).host };
 }

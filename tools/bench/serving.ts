@@ -93,7 +93,7 @@ export async function serving(rounds: number, work: string): Promise<readonly Fi
 
   async function throughput(): Promise<void> {
     const theirs = await dockerRegistry(directory, work, { readonly: true });
-    const ours = await serveCommand(`registry:${directory}`, work);
+    const ours = await serveCommand([`registry:${directory}`], work);
     for (const clients of [1, 8]) {
       await watch.time(`${clients} pulling from docker-registry`, () =>
         pullAll(theirs.host, clients),
