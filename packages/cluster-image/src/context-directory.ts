@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Context, OciError, type Platform, type Tree } from '@cluster-image/oci';
 import { directory } from '@cluster-image/storage';
 import { discover } from './discover/discover.ts';
@@ -5,7 +6,7 @@ import type { Discovery } from './discover/discovery.ts';
 import type { Environment } from './environment.ts';
 import { helmTemplate } from './helm.ts';
 import { driftOf, requirePinned, requireResolved } from './lock/check.ts';
-import { cutDown, type Lockfile, readLockfile } from './lock/lockfile.ts';
+import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
 import type { Workspace } from './workspace.ts';
 
 /** A directory with a build file and what it builds upon. */
@@ -48,7 +49,7 @@ export interface LockedIn extends DiscoverIn {
 /**
  * The lockfile of a context, cut down to what the context refers to and to these platforms. Throws
  * LOCK_DRIFT where it does not pin all of that, INPUT_INVALID where the context refers to what cannot
- * be told.
+ * be told. The store holds on to all that the lockfile pins from then on.
  */
 export async function lockedContext(
   context: ContextDirectory,
@@ -60,6 +61,10 @@ export async function lockedContext(
   const discovery = await discoverIn(context, options, environment, running);
   requireResolved(discovery);
   const lockfile = await readLockfile(context.tree);
+  if (lockfile) {
+    const path = join(context.path, lockfileName);
+    await workspace.store.remember({ path, pins: pinsOf(lockfile) });
+  }
   requirePinned(driftOf(discovery, lockfile, platforms), command);
   return cutDown(lockfile, discovery, platforms);
 }

@@ -38,7 +38,10 @@ export function dockerCredentials(
   timeout = helperTimeout,
 ): Credentials {
   const { variables } = environment;
-  const path = join(variables.DOCKER_CONFIG || join(homeOf(environment), '.docker'), 'config.json');
+  const home = homeOf(environment);
+  const directory = variables.DOCKER_CONFIG || (home && join(home, '.docker'));
+  if (!directory) return async () => undefined;
+  const path = join(directory, 'config.json');
   let config: Promise<z.infer<typeof configSchema>> | undefined;
   return async (host) => {
     config ??= readConfig(path);

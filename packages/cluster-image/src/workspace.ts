@@ -14,7 +14,9 @@ import PQueue from 'p-queue';
 import { z } from 'zod';
 import { type Configuration, readConfiguration } from './configuration.ts';
 import { dockerCredentials } from './docker-credentials.ts';
+import { openEarlier } from './earlier.ts';
 import { type Environment, resolvePath, storePath } from './environment.ts';
+import { parseLocation } from './location.ts';
 import { hostsOf } from './mirrors.ts';
 
 /** Whatever else would silently be about no registry at all. */
@@ -48,7 +50,7 @@ export interface Workspace {
 }
 
 /**
- * Opens store and network, runs the job, and closes them again.
+ * Opens store and network, runs the job, and closes them again. Nobody prunes the store meanwhile.
  *
  * @param at the directory whose configuration counts, as the user gave it
  */
@@ -68,6 +70,10 @@ export async function withWorkspace<T>(
     context: bounded,
     credentials: dockerCredentials(environment, context),
     hosts: hostsOf(configuration, plainHttp, insecure, context),
+    others: (configuration.earlier ?? []).map((location) => async () => {
+      const { registry } = await openEarlier(parseLocation(location), location, workspace);
+      return registry;
+    }),
     connections: jobs,
     ...(options.ca !== undefined && { ca: await readPem(resolvePath(environment, options.ca)) }),
     proxy: {
@@ -76,15 +82,21 @@ export async function withWorkspace<T>(
       no: variables.no_proxy ?? variables.NO_PROXY,
     },
   });
+  const workspace: Workspace = {
+    environment,
+    configuration,
+    store: openStore(storePath(environment, options.store)),
+    network: opened,
+    context: bounded,
+    path: (given) => resolvePath(environment, given),
+  };
   try {
-    return await job({
-      environment,
-      configuration,
-      store: openStore(storePath(environment, options.store)),
-      network: opened,
-      context: bounded,
-      path: (given) => resolvePath(environment, given),
-    });
+    const use = await workspace.store.use(bounded);
+    try {
+      return await job(workspace);
+    } finally {
+      await use.end();
+    }
   } finally {
     await opened.close();
   }

@@ -24,6 +24,18 @@ describe('the content store lies', () => {
       { ...home, XDG_CACHE_HOME: 'c' },
       '/home/me/.cache/cluster-image',
     ],
+    [
+      'at a home that is relative to the working directory',
+      undefined,
+      { HOME: 'me' },
+      '/work/me/.cache/cluster-image',
+    ],
+    [
+      'where CLUSTER_IMAGE_STORE says, where --store says nothing',
+      '',
+      { ...home, CLUSTER_IMAGE_STORE: '/b' },
+      '/b',
+    ],
   ])('%s', (_, given, variables, path) => {
     expect(storePath({ cwd: '/work', variables }, given)).toBe(path);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { formatSize } from '../src/sizes.ts';
+import { formatSize, parseSize } from '../src/sizes.ts';
 
 describe('a size is told in units that people know', () => {
   test.each([
@@ -19,4 +19,31 @@ describe('a size is told in units that people know', () => {
   ])('%i is %s', (bytes, text) => {
     expect(formatSize(bytes)).toBe(text);
   });
+});
+
+describe('a size that people write', () => {
+  test.each([
+    ['0', 0],
+    ['1000', 1000],
+    ['12 B', 12],
+    ['500MB', 500e6],
+    ['500 mb', 500e6],
+    ['1.5GB', 1.5e9],
+    ['50G', 50e9],
+    ['2kB', 2000],
+    ['3 TB', 3e12],
+    ['20GiB', 20 * 2 ** 30],
+    ['1Ki', 1024],
+    ['2MiB', 2 * 2 ** 20],
+    ['1TiB', 2 ** 40],
+  ])('%s', (text, bytes) => {
+    expect(parseSize(text)).toBe(bytes);
+  });
+
+  test.each(['', 'GB', '-1', '1,5GB', '1e9', '5 PB', '1 G B', '٣', 'NaN', 'Infinity'])(
+    'is not %j',
+    (text) => {
+      expect(() => parseSize(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    },
+  );
 });

@@ -5,6 +5,7 @@ import {
   formatReference,
   isDigest,
   jsonOf,
+  nameOf,
   OciError,
   type Platform,
   parsePlatform,
@@ -12,6 +13,7 @@ import {
   readAll,
   type Tree,
 } from '@cluster-image/oci';
+import type { Pin } from '@cluster-image/storage';
 import { z } from 'zod';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { type Fault, readJson } from '../json-text.ts';
@@ -99,6 +101,22 @@ export function cutDown(
     images: some(images, lockfile?.images),
     bases: some(bases, lockfile?.bases),
   };
+}
+
+/** All that a lockfile pins, as the store has it: of what is referred to by digest the whole index. */
+export function pinsOf({ images, bases }: Lockfile): readonly Pin[] {
+  return [...Object.entries(images), ...Object.entries(bases)].map(
+    ([reference, { digest, manifests }]) => {
+      const { tag, digest: pinned, ...named } = parseReference(reference);
+      const children = Object.values(manifests).map(({ digest }) => digest);
+      return {
+        repository: nameOf(named),
+        tag,
+        digest,
+        children: pinned === undefined ? [...new Set(children)] : undefined,
+      };
+    },
+  );
 }
 
 /** A pin for some of its platforms. */

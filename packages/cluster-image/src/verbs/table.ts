@@ -15,4 +15,5 @@ export const verbs: ReadonlyMap<string, () => Promise<AnyVerb>> = new Map([
   ['serve', async () => callable((await import('./serve.ts')).serveVerb)],
   ['inspect', async () => callable((await import('./inspect.ts')).inspectVerb)],
   ['verify', async () => callable((await import('./verify.ts')).verifyVerb)],
+  ['prune', async () => callable((await import('./prune.ts')).pruneVerb)],
 ]);
