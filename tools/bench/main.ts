@@ -1,20 +1,21 @@
 // Measures this project against the tools that people use today, in one run, on the same bytes:
 //
-//     npm run bench -- [--part pipeline|serving|…] [--rounds N] [--work DIR]
+//     npm run bench -- [--part pipeline|serving|scale] [--rounds N] [--work DIR]
 //
-// Needs root and what tools/install-e2e-tools.sh installs. Absolute figures are those of the machine;
-// the ratios are what counts.
+// Needs root and what tools/install-e2e-tools.sh installs; `--part scale` needs neither. Absolute
+// figures are those of the machine; the ratios are what counts.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pipeline } from './pipeline.ts';
+import { scale } from './scale.ts';
 import { serving } from './serving.ts';
 import type { Finding } from './stopwatch.ts';
 
 type Part = (rounds: number, work: string) => Promise<readonly Finding[]>;
 
-const parts: Readonly<Record<string, Part>> = { pipeline, serving };
+const parts: Readonly<Record<string, Part>> = { pipeline, serving, scale };
 
 const { values } = parseArgs({
   options: {
