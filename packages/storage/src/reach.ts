@@ -19,11 +19,9 @@ import type { Pin } from './roots.ts';
 import type { Problem } from './verify-layout.ts';
 import { readThinImage } from './virtual-image.ts';
 
-/** What of a store is kept, and how large that is. Each deed keeps something and all that it needs. */
+/** What of a store is kept. Each deed keeps something and all that it needs. */
 export interface Reach {
   isKept(entry: Entry): boolean;
-  /** What is kept so far takes on the disk, in bytes. */
-  size(): number;
   keep(entry: Entry): void;
   keepBlob(digest: Digest): void;
   keepLayer(repository: StoredRepository, digest: Digest): void;
@@ -180,7 +178,6 @@ export function reach(contents: Contents, disk: Disk, note: (problem: Problem) =
 
   return {
     isKept: (entry) => kept.has(entry),
-    size: () => size,
     keep,
     keepBlob,
     keepLayer,
