@@ -17,7 +17,7 @@ const options = commonOptions.pick({ store: true }).extend({
     .refine(readable(parseDuration), { error: 'not a duration, as 30m, 24h or 7d are' })
     .optional()
     .describe('Let go of images and lockfiles that were not used for so long'),
-  limit: z
+  storeLimit: z
     .string()
     .refine(readable(parseSize), { error: 'not a size, as 500MB or 50GB are' })
     .optional()
@@ -38,9 +38,9 @@ export const pruneVerb: Verb<typeof options, PrunedStore> = {
   positional: [],
   options,
   // Not within a workspace: that one would use the store, and wait for itself.
-  async run({ store: given, grace, unusedFor, limit, dryRun }, environment, context) {
+  async run({ store: given, grace, unusedFor, storeLimit, dryRun }, environment, context) {
     const store = openStore(storePath(environment, given));
-    const most = limit ?? environment.variables.CLUSTER_IMAGE_STORE_LIMIT;
+    const most = storeLimit ?? environment.variables.CLUSTER_IMAGE_STORE_LIMIT;
     const bounds = {
       grace: parseDuration(grace),
       unusedFor: unusedFor === undefined ? undefined : parseDuration(unusedFor),

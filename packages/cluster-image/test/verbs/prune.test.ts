@@ -126,13 +126,15 @@ describe('prune', () => {
       await here.run(pullVerb, { from: `${here.host}/acme/${name}:1`, plainHttp });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    const { size } = await here.run(pruneVerb, { limit: '1' });
+    const { size } = await here.run(pruneVerb, { storeLimit: '1' });
     expect(here.events.at(-1)).toMatchObject({
       type: 'warning',
       message: expect.stringMatching(/\.store takes \S+ kB, over its limit of 1 B$/),
       hint: expect.stringContaining('the last 24h'),
     });
-    expect(await here.run(pruneVerb, { grace: '0', limit: '1GB' })).toMatchObject({ released: [] });
+    expect(await here.run(pruneVerb, { grace: '0', storeLimit: '1GB' })).toMatchObject({
+      released: [],
+    });
     const variables = { ...here.environment.variables, CLUSTER_IMAGE_STORE_LIMIT: `${size - 1}` };
     const pruned = await pruneVerb.run(
       pruneVerb.options.parse({ grace: '0' }),
@@ -164,8 +166,8 @@ describe('prune', () => {
     ['grace', 'soon'],
     ['grace', '-1h'],
     ['unusedFor', '7'],
-    ['limit', 'much'],
-    ['limit', '-1GB'],
+    ['storeLimit', 'much'],
+    ['storeLimit', '-1GB'],
   ])('does not take --%s %s', (option, text) => {
     expect(pruneVerb.options.safeParse({ [option]: text }).success).toBe(false);
   });
