@@ -13,7 +13,7 @@ import {
   select,
   type Tree,
 } from '@cluster-image/oci';
-import { isHeld, soleRepository } from '@cluster-image/storage';
+import { heldManifest, soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { everyOne } from './failures.ts';
 import { gone, openArchive } from './lock/lock.ts';
@@ -114,14 +114,13 @@ async function isCached(
   isWanted: (child: Descriptor) => boolean,
 ): Promise<boolean> {
   try {
-    const root = await registry.manifest(repository, digest);
+    const root = await heldManifest(registry, repository, digest, tag);
     if (!root) return false;
     for (const child of root.kind === 'index' ? root.manifests.filter(isWanted) : []) {
-      const manifest = await registry.manifest(repository, child.digest);
+      const manifest = await heldManifest(registry, repository, child.digest);
       if (manifest?.kind !== 'image' || manifest.size !== child.size) return false;
-      if (!(await isHeld(registry, repository, manifest))) return false;
     }
-    return await isHeld(registry, repository, root, tag);
+    return true;
   } catch (error) {
     if (isDamage(error)) return false;
     throw error;

@@ -38,20 +38,21 @@ export interface DistributionLayout extends Registry {
 
 const holding = Symbol('holding');
 
-type Holding = (repository: string, manifest: Manifest, tag?: string) => Promise<boolean>;
+type Holding = (repository: string, digest: Digest, tag?: string) => Promise<Manifest | undefined>;
 
 /**
- * Whether a registry is a directory that has a manifest, all blobs that it names and the tag. That
- * costs two looks a blob, at its file and at the repository's link to it, and nothing of either is
- * read; false wherever it would take more than that to know. What it says yes to is durable.
+ * The manifest with that digest, from a registry that is a directory and has all blobs that it names,
+ * and the tag. That costs two looks a blob, at its file and at the repository's link to it, and
+ * nothing of either is read; undefined wherever it would take more than that to know. What is found
+ * is durable.
  */
-export async function isHeld(
+export async function heldManifest(
   registry: RegistryReader,
   repository: string,
-  manifest: Manifest,
+  digest: Digest,
   tag?: string,
-): Promise<boolean> {
-  return isDirectory(registry) && registry[holding](repository, manifest, tag);
+): Promise<Manifest | undefined> {
+  return isDirectory(registry) ? registry[holding](repository, digest, tag) : undefined;
 }
 
 function isDirectory(registry: RegistryReader): registry is DistributionLayout {
@@ -108,7 +109,12 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
   }
 
   async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
-    if (!(await isLinked(layoutPaths.revision(repository, digest), digest))) return undefined;
+    const isThere = await isLinked(layoutPaths.revision(repository, digest), digest);
+    return isThere ? stored(repository, digest) : undefined;
+  }
+
+  /** A manifest, whatever repository it belongs to. */
+  async function stored(repository: string, digest: Digest): Promise<Manifest | undefined> {
     const found = await content(digest);
     if (!found) return undefined;
     return parseManifest(await readAll(found, manifestLimit), `${repository} in ${root}`, digest);
@@ -124,12 +130,12 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     return found?.isFile() && found.size === size ? { path: disk.path(path), found } : undefined;
   }
 
-  const holds: Holding = async (repository, manifest, tag) => {
-    const { digest } = manifest;
+  const held: Holding = async (repository, digest, tag) => {
     const tagged = tag === undefined ? digest : await readLink(layoutPaths.tag(repository, tag));
-    if (tagged !== digest) return false;
+    const manifest = tagged === digest ? await stored(repository, digest) : undefined;
+    if (!manifest) return undefined;
     const blobs = manifest.kind === 'image' ? blobsOf(manifest) : [];
-    if (blobs.some(isForeign)) return false;
+    if (blobs.some(isForeign)) return undefined;
     const links = [
       layoutPaths.revision(repository, digest),
       ...(tag === undefined
@@ -146,7 +152,7 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
         lookFor(layoutPaths.blob(digest), size),
       ]),
     ]);
-    if (!revision || [...others, ...parts].includes(undefined)) return false;
+    if (!revision || [...others, ...parts].includes(undefined)) return undefined;
     // Whoever made the link to the manifest had all that was there before made durable.
     const isNewer = (part: Seen | undefined): boolean =>
       part !== undefined && part.found.ctimeMs > revision.found.ctimeMs;
@@ -154,14 +160,14 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
       if (seen) disk.rely(seen.path, seen.found);
     }
     await disk.flush();
-    return true;
+    return manifest;
   };
 
   return {
     disk,
     content,
     putContent,
-    [holding]: holds,
+    [holding]: held,
     manifest,
     async resolve(repository, reference): Promise<Descriptor | undefined> {
       const digest = isDigest(reference)

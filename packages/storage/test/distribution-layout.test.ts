@@ -15,16 +15,18 @@ import {
   copy,
   createContext,
   type Digest,
+  type Manifest,
   mediaTypes,
   memory,
   overlay,
   parseManifest,
   type Registry,
+  type RegistryReader,
 } from '@cluster-image/oci';
 import {
   type DistributionLayout,
   distributionLayout,
-  isHeld,
+  heldManifest,
   layoutPaths,
   nodeFileSystem,
   openStore,
@@ -549,6 +551,15 @@ describe('whether a registry holds an image is told at a glance', () => {
     ),
     'foreign',
   );
+
+  async function isHeld(
+    registry: RegistryReader,
+    name: string,
+    { digest }: Manifest,
+    tag?: string,
+  ): Promise<boolean> {
+    return (await heldManifest(registry, name, digest, tag))?.digest === digest;
+  }
 
   async function held(): Promise<DistributionLayout> {
     const layout = distributionLayout(await temporaryDirectory(), { fs: unsynced });
