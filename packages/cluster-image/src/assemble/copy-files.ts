@@ -216,18 +216,16 @@ const mostHops = 16;
 
 /** A path with the links on it followed, as far as they lie in the source. */
 function realPath(source: Source, path: string, fault: Scope['fault']): string {
-  let parts = path.split('/');
-  let hops = 0;
-  for (let at = 1; at <= parts.length; at++) {
-    const head = parts.slice(0, at).join('/');
-    const entry = source.get(head);
-    if (entry?.type !== 'symlink') continue;
-    if (++hops > mostHops) throw fault(`${path} is a loop of links`);
-    const end = posix.resolve('/', posix.dirname(head), entry.target).slice(1);
-    parts = [...end.split('/'), ...parts.slice(at)].filter((part) => part !== '');
-    at = 0;
+  let at = path;
+  for (let hops = 0; hops <= mostHops; hops++) {
+    const link = [...parentsOf(at), at]
+      .map((head) => source.get(head))
+      .find((entry) => entry?.type === 'symlink');
+    if (link?.type !== 'symlink') return at;
+    const rest = `.${at.slice(link.path.length)}`;
+    at = posix.resolve('/', posix.dirname(link.path), link.target, rest).slice(1);
   }
-  return parts.join('/');
+  throw fault(`${path} is a loop of links`);
 }
 
 function below(source: Source, directory: string): readonly (readonly [string, SourceEntry])[] {
