@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -120,6 +120,47 @@ describe('a materialised registry directory', () => {
       const blobs = await blobsIn(join(work, 'target'));
       await result([...args, '--plain-http', target.host], options);
       expect(await blobsIn(join(work, 'target'))).toEqual(blobs);
+    } finally {
+      await target.stop();
+    }
+  });
+
+  test('that buildah put into an image, as sealos does, is opened there too, and unpacked once', async () => {
+    const target = await dockerRegistry(join(work, 'built'), work, { accessLog: true });
+    const context = join(work, 'buildah-context');
+    await mkdir(context);
+    await succeed('cp', ['-r', join(work, 'materialised'), join(context, 'registry')]);
+    await writeFile(join(context, 'Kubefile'), 'FROM scratch\nCOPY registry ./registry\n');
+    const at = (name: string): string => join(work, name);
+    const storage = ['--root', at('b'), '--runroot', at('b-run'), '--storage-driver', 'vfs'];
+    try {
+      await succeed('buildah', [...storage, 'bud', '-f', 'Kubefile', '-t', 'theirs:1', context]);
+      const location = `docker://${target.host}/theirs:1`;
+      await succeed('buildah', [
+        ...storage,
+        'push',
+        '-q',
+        '--tls-verify=false',
+        'theirs:1',
+        location,
+      ]);
+      const options = { env: { CLUSTER_IMAGE_STORE: at('store-of-theirs') } };
+      const plain = ['--plain-http', target.host];
+      const unpacked = `registry:${at('from-buildah')}`;
+      await result(['sync', location, unpacked, ...plain], options);
+      const compared = await run('diff', ['-r', at('from-buildah'), at('materialised')]);
+      expect(compared.stdout).toBe('');
+      const before = target.log().length;
+      const { images } = await result(['inspect', '--images', location, ...plain], options);
+      expect(images).toHaveLength(cluster.images.length);
+      const layers = [
+        ...target
+          .log()
+          .slice(before)
+          .matchAll(/GET \S+\/blobs\/\S+ HTTP\S+ 200 (\d+)/g),
+      ];
+      // The config, for what inspect tells of the image; no layer again.
+      expect(layers.every(([, size]) => Number(size) < 10_000)).toBe(true);
     } finally {
       await target.stop();
     }
