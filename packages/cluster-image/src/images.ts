@@ -1,5 +1,6 @@
 import {
   copy,
+  type Descriptor,
   type Digest,
   formatReference,
   isDigest,
@@ -15,11 +16,15 @@ import {
   type ArchivedName,
   archive,
   directory,
+  type Earlier,
   file,
   imageArchive,
+  type LayoutReader,
+  layersOf,
   ociLayout,
   ociLayoutReader,
   readThinImage,
+  type Since,
   saveFile,
   soleRepository,
   virtualRegistry,
@@ -34,6 +39,8 @@ export interface LocatedImage extends Repository {
   readonly reference: string;
   /** What it is called there: a whole reference, or only a tag. */
   readonly name?: string;
+  /** What it is saved since, in an archive or layout that lacks what that one has. */
+  readonly since?: Since | undefined;
   /** Where a registry may have much of it already. */
   readonly mountFrom?: Reference;
 }
@@ -73,16 +80,14 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       const tree = directory(workspace.path(location.path));
       // Only thin images have plans; other layouts may lack what is not asked for.
       const thin = (await tree.entry('plans')) && (await readThinImage(tree, location.path));
-      const registry = thin
-        ? virtualRegistry(thin, store.blobs)
-        : ociLayoutReader(tree, location.path);
-      return soleImage(registry, location);
+      if (thin) return soleImage(virtualRegistry(thin, store.blobs), location);
+      return layoutImage(ociLayoutReader(tree, location.path), location);
     }
     case 'oci-archive':
     case 'docker-archive': {
       const content = await file(workspace.path(location.path));
       if (!content) throw new OciError('NOT_FOUND', `there is no file ${location.path}`);
-      return soleImage(await archive(content, location.path), location);
+      return layoutImage(await archive(content, location.path), location);
     }
     case 'registry':
       throw new OciError('USAGE', `${formatLocation(location)} is a registry, not an image`, {
@@ -98,6 +103,15 @@ function holding(registry: RegistryReader, known: Manifest): RegistryReader {
     manifest: async (repository, digest) =>
       digest === known.digest ? known : registry.manifest(repository, digest),
   };
+}
+
+async function layoutImage(
+  layout: LayoutReader,
+  location: Location & { readonly name?: string },
+): Promise<LocatedImage> {
+  const image = await soleImage(layout, location);
+  const since = isDigest(image.reference) ? await layout.since(image.reference) : undefined;
+  return { ...image, ...(since && { since }) };
 }
 
 /** The image of that name, or the only one. */
@@ -152,11 +166,16 @@ function isMeant(known: string, name: string): boolean {
   );
 }
 
-/** Brings an image to a location: what is there already is not sent. Returns its manifest. */
+/**
+ * Brings an image to a location: what is there already is not sent. Returns its manifest.
+ *
+ * @param since an image whose layers are left out of an archive or layout
+ */
 export async function deliver(
   source: LocatedImage,
   target: Target,
   workspace: Workspace,
+  since?: Earlier,
 ): Promise<Manifest> {
   const { store, network, context } = workspace;
   switch (target.kind) {
@@ -176,10 +195,15 @@ export async function deliver(
       return copied;
     }
     case 'oci': {
-      const registry = ociLayout(workspace.path(target.path));
+      const registry = ociLayout(workspace.path(target.path), since && { since });
       const { tag } = archivedName(target.name, source.name);
       const there = { registry, repository: soleRepository };
-      return copy(source, source.reference, there, { tag, recheck: true }, context);
+      for (const manifest of since?.manifests ?? []) {
+        await registry.putManifest(soleRepository, manifest);
+      }
+      const leftOut = layersOf(since?.manifests ?? []);
+      const layers = ({ digest }: Descriptor): boolean => !leftOut.has(digest);
+      return copy(source, source.reference, there, { tag, layers, recheck: true }, context);
     }
     case 'oci-archive':
     case 'docker-archive': {
@@ -190,10 +214,30 @@ export async function deliver(
         root,
         archivedName(target.name, source.name),
         target.kind === 'oci-archive' ? 'oci' : 'docker',
+        since,
       );
       await saveFile(workspace.path(target.path), content);
       return root;
     }
+  }
+}
+
+/** The repository that images at a target belong to; undefined for what is written anew. */
+export function repositoryAt(
+  target: Target,
+  { store, network, path }: Workspace,
+): Repository | undefined {
+  switch (target.kind) {
+    case 'docker': {
+      const { host, repository } = target.reference;
+      return { registry: network.registry(host), repository };
+    }
+    case 'store':
+      return { registry: store.registry, repository: nameOf(target.reference) };
+    case 'oci':
+      return { registry: ociLayout(path(target.path)), repository: soleRepository };
+    default:
+      return undefined;
   }
 }
 

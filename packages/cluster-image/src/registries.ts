@@ -1,5 +1,13 @@
-import { OciError, type Registry, type RegistryReader, select, under } from '@cluster-image/oci';
 import {
+  isDigest,
+  OciError,
+  type Registry,
+  type RegistryReader,
+  select,
+  under,
+} from '@cluster-image/oci';
+import {
+  type BlobSource,
   type DistributionLayout,
   directory,
   distributionLayout,
@@ -8,8 +16,10 @@ import {
 import { placedRegistry, placementsOf } from './assemble/placement.ts';
 import { readConfiguration } from './configuration.ts';
 import { type ContextDirectory, lockedContext, openContext } from './context-directory.ts';
-import { openImage } from './images.ts';
-import { parseLocation, requireNoCredentials } from './location.ts';
+import { completed, layersIn, layersInStore } from './deltas.ts';
+import { givenLocation } from './given-location.ts';
+import { type LocatedImage, openImage } from './images.ts';
+import { requireNoCredentials } from './location.ts';
 import { lockCommand } from './lock/check.ts';
 import type { Lockfile } from './lock/lockfile.ts';
 import { openCluster } from './open-cluster.ts';
@@ -25,6 +35,12 @@ export interface ContextChoice {
   readonly platform: readonly string[];
 }
 
+/** An image that may have a registry inside, and what it is called. */
+interface NamedImage {
+  readonly name: string;
+  readonly image: LocatedImage;
+}
+
 /**
  * The images at a location as a registry: those of a context as they would be in its cluster image,
  * those inside a cluster image, those of a registry directory or of a remote registry.
@@ -37,6 +53,43 @@ export async function openRegistry(
   workspace: Workspace,
   prepare: Prepare = async () => {},
 ): Promise<LocatedRegistry> {
+  const opened = await open(text, choice, workspace, prepare);
+  return 'registry' in opened ? opened : inside(opened, [], choice, workspace);
+}
+
+/**
+ * The registries at several locations. An image that was saved since another one of them takes what
+ * it lacks from that, which then is the older one and not opened for itself.
+ */
+export async function openRegistries(
+  texts: readonly string[],
+  choice: ContextChoice,
+  workspace: Workspace,
+): Promise<readonly LocatedRegistry[]> {
+  const all: (LocatedRegistry | NamedImage)[] = [];
+  for (const text of texts) all.push(await open(text, choice, workspace));
+  const images = all.flatMap((opened) => ('image' in opened ? [opened.image] : []));
+  const older = new Set(images.map(({ since }) => since?.digest));
+  const registries: LocatedRegistry[] = [];
+  for (const opened of all) {
+    if ('registry' in opened) registries.push(opened);
+    else if (!isOlder(opened.image)) {
+      registries.push(await inside(opened, images.map(layersIn), choice, workspace));
+    }
+  }
+  return registries;
+
+  function isOlder({ reference }: LocatedImage): boolean {
+    return isDigest(reference) && older.has(reference);
+  }
+}
+
+async function open(
+  text: string,
+  choice: ContextChoice,
+  workspace: Workspace,
+  prepare: Prepare = async () => {},
+): Promise<LocatedRegistry | NamedImage> {
   const remote = remoteRegistry(text, workspace);
   if (remote) return remote;
   if (text.startsWith('registry:')) {
@@ -45,8 +98,18 @@ export async function openRegistry(
   const path = workspace.path(text);
   const isDirectory = (await directory(path).entry(''))?.type === 'directory';
   if (isDirectory) return openContextRegistry(text, choice, workspace, prepare);
-  const image = await openImage(parseLocation(text), workspace);
-  return { name: text, registry: await openCluster(image, choice.platform, text, workspace) };
+  const image = await openImage(await givenLocation(text, workspace), workspace);
+  return { name: text, image };
+}
+
+async function inside(
+  { name, image }: NamedImage,
+  others: readonly BlobSource[],
+  { platform }: ContextChoice,
+  workspace: Workspace,
+): Promise<LocatedRegistry> {
+  const whole = await completed(image, [...others, layersInStore(workspace.store)], name);
+  return { name, registry: await openCluster(whole, platform, name, workspace) };
 }
 
 /** What has to be done with the images of a context. */

@@ -38,7 +38,7 @@ export interface NetworkOptions extends TransportOptions {
   readonly credentials?: Credentials;
   /** Registries to ask after the mirrors of any host, by digest only. */
   readonly others?: readonly (() => Promise<RegistryReader>)[];
-  /** By host as references name it. `*` is for those that are not named. */
+  /** By host as references name it. `*` has the mirrors of those that have none of their own, and no more. */
   readonly hosts?: Readonly<Record<string, HostOptions>>;
   /** Waits that many milliseconds; tests do not. */
   readonly sleep?: (milliseconds: number, signal: AbortSignal) => Promise<void>;

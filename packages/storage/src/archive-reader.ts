@@ -19,13 +19,12 @@ import {
   OciError,
   parseConfig,
   parseManifest,
-  type RegistryReader,
   readAll,
   slice,
   type Tree,
 } from '@cluster-image/oci';
 import { z } from 'zod';
-import { ociLayoutReader, soleRepository } from './oci-layout.ts';
+import { type LayoutReader, ociLayoutReader, soleRepository } from './oci-layout.ts';
 import { tarTree } from './tar-tree.ts';
 
 /**
@@ -35,7 +34,7 @@ import { tarTree } from './tar-tree.ts';
  *
  * Throws ARCHIVE_INVALID, and UNSUPPORTED for a compressed archive.
  */
-export async function archive(content: Content, what: string): Promise<RegistryReader> {
+export async function archive(content: Content, what: string): Promise<LayoutReader> {
   await refuseCompressed(content, what);
   const tree = await tarTree(content, what, { unique: true });
   if (await fileOf(tree, 'index.json')) return ociLayoutReader(tree, what);
@@ -90,7 +89,7 @@ interface ArchivedImage {
 }
 
 /** Gives the images of a docker archive the manifests that they lack, in a form that depends on their bytes only. */
-async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> {
+async function dockerArchive(tree: Tree, what: string): Promise<LayoutReader> {
   const invalid = (why: string): OciError => new OciError('ARCHIVE_INVALID', `${what}: ${why}`);
   const listing = await fileOf(tree, 'manifest.json');
   const parsed = manifestJsonSchema.safeParse(
@@ -177,6 +176,7 @@ async function dockerArchive(tree: Tree, what: string): Promise<RegistryReader> 
       repository === soleRepository
         ? images.find((image) => image.blobs.has(digest))?.blobs.get(digest)
         : undefined,
+    since: async () => undefined,
     async *repositories() {
       yield soleRepository;
     },

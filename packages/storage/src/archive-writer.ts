@@ -12,7 +12,14 @@ import {
   sizeMismatch,
   verified,
 } from '@cluster-image/oci';
-import { containerdName, ociBlobPath, ociLayoutFiles, refName } from './oci-layout.ts';
+import { type Earlier, layersOf } from './delta.ts';
+import {
+  containerdName,
+  ociBlobPath,
+  ociLayoutFiles,
+  refName,
+  sinceAnnotations,
+} from './oci-layout.ts';
 import { type TarEntry, tarball } from './tar-writer.ts';
 
 /** What an archive calls its image. */
@@ -27,6 +34,9 @@ export interface ArchivedName {
  * copied before that. It is an OCI layout; with `docker` it also has the `manifest.json` that
  * dockerd reads, which is why `docker load`, podman, containerd and skopeo all take it.
  *
+ * One that is saved since an earlier image is without the layers that this has, and says so; see
+ * docs/formats.md#delta. Whoever takes it has to have them.
+ *
  * Throws UNSUPPORTED where `docker` is asked for an image of several platforms, and NOT_FOUND where
  * a part is missing.
  */
@@ -36,11 +46,15 @@ export async function imageArchive(
   root: Manifest,
   name: ArchivedName,
   format: 'oci' | 'docker',
+  since?: Earlier,
 ): Promise<Content> {
   const blobs = new Map<Digest, Content>();
   const what = name.reference ?? name.tag;
+  const leftOut = layersOf(since?.manifests ?? []);
   await collect(root);
-  const named = { ...describe(root), annotations: nameAnnotations(name) };
+  for (const { digest, bytes: body } of since?.manifests ?? []) blobs.set(digest, bytes(body));
+  const annotations = { ...nameAnnotations(name), ...sinceAnnotations(since) };
+  const named = { ...describe(root), annotations };
   const files: Record<string, string> = { ...ociLayoutFiles([named]) };
   if (format === 'docker') files['manifest.json'] = dockerManifest(root, name);
   return tarball([
@@ -55,7 +69,10 @@ export async function imageArchive(
   async function collect(manifest: Manifest): Promise<void> {
     blobs.set(manifest.digest, bytes(manifest.bytes));
     if (manifest.kind === 'image') {
-      for (const blob of blobsOf(manifest)) await collectBlob(blob);
+      for (const blob of blobsOf(manifest)) {
+        const isThere = leftOut.has(blob.digest) && blob.digest !== manifest.config.digest;
+        if (!isThere) await collectBlob(blob);
+      }
       return;
     }
     for (const child of manifest.manifests) {

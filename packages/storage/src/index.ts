@@ -1,5 +1,7 @@
 export * from './archive-reader.ts';
 export * from './archive-writer.ts';
+export * from './built-layers.ts';
+export * from './delta.ts';
 export * from './directory.ts';
 export * from './distribution-layout.ts';
 export { layoutPaths } from './distribution-paths.ts';

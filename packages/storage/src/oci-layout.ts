@@ -32,6 +32,23 @@ export const refName = 'org.opencontainers.image.ref.name';
 /** The name that containerd gives to an entry beside or instead of `refName`. */
 export const containerdName = 'io.containerd.image.name';
 
+/** The annotations by which an entry says that it lacks what another image has, and which one that is. */
+export const sinceDigest = 'io.cluster-image.since.digest';
+export const sinceName = 'io.cluster-image.since.name';
+
+/** An image by which another one came to lack some layers, because whoever takes that has this one. */
+export interface Since {
+  /** Of its manifest or index. */
+  readonly digest: Digest;
+  readonly name?: string | undefined;
+}
+
+/** Images in a layout or archive. */
+export interface LayoutReader extends RegistryReader {
+  /** The image that one of them is saved since; undefined for one that is there by itself. */
+  since(image: Digest): Promise<Since | undefined>;
+}
+
 /** The one repository of registries that have no names for repositories: layouts and archives of single images. */
 export const soleRepository = '';
 
@@ -54,7 +71,7 @@ export function ociBlobPath(digest: Digest): string {
  *
  * @param what how errors name the layout, for instance its path
  */
-export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
+export function ociLayoutReader(tree: Tree, what: string): LayoutReader {
   const blob = async (digest: Digest): Promise<Content | undefined> =>
     fileOf(tree, ociBlobPath(digest));
 
@@ -76,6 +93,7 @@ export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
     manifest: async (repository, digest) =>
       repository === soleRepository ? manifest(digest) : undefined,
     blob: async (repository, digest) => (repository === soleRepository ? blob(digest) : undefined),
+    since: async (image) => sinceOf(await readIndex(tree, what), image),
     async *repositories() {
       yield soleRepository;
     },
@@ -88,11 +106,13 @@ export function ociLayoutReader(tree: Tree, what: string): RegistryReader {
 
 export interface OciLayoutOptions {
   readonly fs?: FileSystem;
+  /** What images that are given a name here are saved since. */
+  readonly since?: Since;
 }
 
 /** An OCI image layout in a directory, for writing too; see `ociLayoutReader`. */
 export function ociLayout(root: string, options: OciLayoutOptions = {}): Registry {
-  const { fs = nodeFileSystem } = options;
+  const { fs = nodeFileSystem, since } = options;
   const disk = openDisk(root, fs);
   const tree = directory(root, undefined, fs);
   const reader = ociLayoutReader(tree, root);
@@ -109,7 +129,7 @@ export function ociLayout(root: string, options: OciLayoutOptions = {}): Registr
       const others = (await readIndex(tree, root)).filter(
         (entry) => !namesOf(entry).includes(name),
       );
-      const named = { ...descriptor, annotations: { [refName]: name } };
+      const named = { ...descriptor, annotations: { [refName]: name, ...sinceAnnotations(since) } };
       await disk.write(disk.path('oci-layout'), layoutMarker);
       await disk.flush();
       await disk.write(disk.path('index.json'), ociIndex([...others, named]));
@@ -147,6 +167,21 @@ export function ociIndex(manifests: readonly Descriptor[]): string {
 /** The files that make a folder or archive an OCI layout, apart from its blobs. */
 export function ociLayoutFiles(manifests: readonly Descriptor[]): Readonly<Record<string, string>> {
   return { 'oci-layout': layoutMarker, 'index.json': ociIndex(manifests) };
+}
+
+/** How an entry says what it is saved since. */
+export function sinceAnnotations(since: Since | undefined): Readonly<Record<string, string>> {
+  if (!since) return {};
+  const { digest, name } = since;
+  return { [sinceDigest]: digest, ...(name !== undefined && { [sinceName]: name }) };
+}
+
+function sinceOf(entries: readonly Descriptor[], image: Digest): Since | undefined {
+  for (const { digest, annotations = {} } of entries) {
+    const { [sinceDigest]: earlier = '', [sinceName]: name } = annotations;
+    if (digest === image && isDigest(earlier)) return { digest: earlier, name };
+  }
+  return undefined;
 }
 
 /** The names of an entry; one that has none goes by its digest. */

@@ -106,7 +106,7 @@ function sizeOf(image: VirtualImage, digest: Digest): number | undefined {
 }
 
 /** See docs/formats.md#thin-image. */
-function planPath(digest: Digest): string {
+export function planPath(digest: Digest): string {
   return `plans/${digestAlgorithm(digest)}/${digestHex(digest)}.json`;
 }
 
@@ -188,7 +188,7 @@ export async function readThinImage(tree: Tree, where: string): Promise<VirtualI
 }
 
 /** Larger than the plan of any real layer, in bytes. */
-const planLimit = 64 * manifestLimit;
+export const planLimit = 64 * manifestLimit;
 
 function incomplete(where: string, what: string): OciError {
   return new OciError('NOT_FOUND', `${where} is incomplete: ${what} is missing`, {

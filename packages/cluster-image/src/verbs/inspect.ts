@@ -6,8 +6,9 @@ import {
   readConfig,
 } from '@cluster-image/oci';
 import { z } from 'zod';
+import { type DeltaReport, deltaIn, deltaLines, reportOn } from '../deltas.ts';
+import { givenLocation } from '../given-location.ts';
 import { type LocatedImage, manifestOf, openImage } from '../images.ts';
-import { parseLocation } from '../location.ts';
 import { openCluster } from '../open-cluster.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
@@ -37,6 +38,8 @@ interface Inspected {
   readonly digest: string;
   readonly mediaType: string;
   readonly platforms: readonly InspectedImage[];
+  /** Of an image that was saved since another one. */
+  readonly delta?: DeltaReport;
   readonly images?: readonly InnerImage[];
 }
 
@@ -53,7 +56,7 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
   options,
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, '.', async (workspace) => {
-      const image = await openImage(parseLocation(given.location), workspace);
+      const image = await openImage(await givenLocation(given.location, workspace), workspace);
       const root = await manifestOf(image);
       const platforms: InspectedImage[] = [];
       if (root.kind === 'image') platforms.push(await inspectImage(image, root, given.location));
@@ -66,7 +69,14 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
         }
       }
       const { digest, mediaType } = root;
-      const inspected = { location: given.location, digest, mediaType, platforms };
+      const delta = await deltaIn(image);
+      const inspected = {
+        location: given.location,
+        digest,
+        mediaType,
+        platforms,
+        ...(delta && { delta: await reportOn(delta, workspace.store) }),
+      };
       if (!given.images) return inspected;
       const registry = await openCluster(image, given.platform, given.location, workspace);
       const images: InnerImage[] = [];
@@ -78,9 +88,10 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
       }
       return { ...inspected, images };
     }),
-  lines: ({ location, digest, platforms, images }) => [
+  lines: ({ location, digest, platforms, images, delta }) => [
     location,
     `  digest  ${digest}`,
+    ...(delta ? deltaLines(delta) : []),
     ...platforms.flatMap(({ platform, size, layers, labels, environment, entrypoint, command }) => [
       `  ${platform}  ${formatSize(size)} in ${layers.length} layers`,
       ...Object.entries(labels).map(([name, value]) => `    label ${name}=${value}`),

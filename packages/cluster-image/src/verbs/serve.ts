@@ -2,7 +2,7 @@ import { handler, listen } from '@cluster-image/distribution';
 import { bytes, overlay } from '@cluster-image/oci';
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
-import { openRegistry } from '../registries.ts';
+import { openRegistries } from '../registries.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
 import { platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
@@ -28,11 +28,9 @@ export const serveVerb: Verb<typeof options, Served> = {
   options,
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, '.', async (workspace) => {
-      const opened = [];
-      for (const location of given.locations) {
-        opened.push((await openRegistry(location, given, workspace)).registry);
-      }
-      const server = await listen(handler(overlay(...opened)), { port: given.port });
+      const opened = await openRegistries(given.locations, given, workspace);
+      const all = overlay(...opened.map(({ registry }) => registry));
+      const server = await listen(handler(all), { port: given.port });
       const url = server.url.origin;
       try {
         if (given.endpointFile !== undefined) {

@@ -11,10 +11,11 @@ import {
   type Repository,
   verified,
 } from '@cluster-image/oci';
-import { type LayoutReport, type Problem, verifyLayout } from '@cluster-image/storage';
+import { type Delta, type LayoutReport, type Problem, verifyLayout } from '@cluster-image/storage';
 import { z } from 'zod';
+import { type DeltaReport, deltaIn, deltaLines, reportOn } from '../deltas.ts';
+import { givenLocation } from '../given-location.ts';
 import { manifestOf, openImage } from '../images.ts';
-import { parseLocation } from '../location.ts';
 import { openDirectory } from '../registries.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
@@ -29,6 +30,8 @@ const options = commonOptions.extend({
 
 interface Verified extends LayoutReport {
   readonly location: string;
+  /** Of an image that was saved since another one. */
+  readonly delta?: DeltaReport;
 }
 
 export const verifyVerb: Verb<typeof options, Verified> = {
@@ -42,30 +45,39 @@ export const verifyVerb: Verb<typeof options, Verified> = {
       if (given.location === undefined) {
         return { location: store.root, ...(await verifyLayout(store.registry, { sparse: true })) };
       }
-      const location = parseLocation(given.location);
+      const location = await givenLocation(given.location, workspace);
       if (location.kind === 'registry') {
         const layout = await openDirectory(given.location, workspace);
         return { location: given.location, ...(await verifyLayout(layout, { sparse: false })) };
       }
       const image = await openImage(location, workspace);
       const root = await manifestOf(image);
-      return { location: given.location, ...(await verifyImage(image, root, workspace.context)) };
+      const delta = await deltaIn(image);
+      const report = await verifyImage(image, root, delta, workspace.context);
+      return {
+        location: given.location,
+        ...report,
+        ...(delta && { delta: await reportOn(delta, store) }),
+      };
     }),
-  lines: ({ location, repositories, manifests, blobs, bytes, problems }) => [
+  lines: ({ location, repositories, manifests, blobs, bytes, problems, delta }) => [
     ...problems.map(({ path, why }) => `${path} ${why}`),
     `${location}: ${problems.length === 0 ? 'sound' : `${problems.length} problems`}; ${repositories} repositories, ${manifests} manifests, ${blobs} blobs, ${formatSize(bytes)} read`,
+    ...(delta ? deltaLines(delta) : []),
   ],
   failed: ({ problems }) => problems.length > 0,
   failure: 'DIGEST_MISMATCH',
 };
 
-/** Reads every part of one image, wherever it is. */
+/** Reads every part of one image, wherever it is. What a delta left out is no part of it. */
 async function verifyImage(
   { registry, repository }: Repository,
   root: Manifest,
+  delta: Delta | undefined,
   context: Context,
 ): Promise<LayoutReport> {
   const problems: Problem[] = [];
+  const leftOut = new Set(delta?.leftOut.map(({ digest }) => digest));
   const seen = new Set<Digest>();
   let manifests = 0;
   let bytes = 0;
@@ -76,7 +88,9 @@ async function verifyImage(
   async function visit(manifest: Manifest): Promise<void> {
     manifests += 1;
     if (manifest.kind === 'image') {
-      const parts = blobsOf(manifest).filter((blob) => !isForeign(blob) && !seen.has(blob.digest));
+      const parts = blobsOf(manifest).filter(
+        (blob) => !isForeign(blob) && !leftOut.has(blob.digest) && !seen.has(blob.digest),
+      );
       for (const { digest } of parts) seen.add(digest);
       await Promise.all(parts.map((part) => context.transfer(() => read(part))));
       return;

@@ -14,39 +14,7 @@ import { putFiles } from '../context.ts';
 import { type Desk, desk, image, index } from '../desk.ts';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
-
-interface Serving {
-  readonly url: string;
-  readonly host: string;
-  /** Interrupts, and gives what the verb gives. */
-  stop(): Promise<{ readonly url: string }>;
-}
-
-async function serving(
-  here: Desk,
-  locations: readonly string[],
-  more: { readonly endpointFile?: string } = {},
-): Promise<Serving> {
-  const controller = new AbortController();
-  const options = { locations: [...locations], plainHttp: [here.host], ...more };
-  const done = here.run(serveVerb, options, controller.signal);
-  const listening = async (): Promise<string> => {
-    for (;;) {
-      const found = here.events.findLast(({ type }) => type === 'listening');
-      if (found?.type === 'listening') return found.url;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  };
-  const url = await Promise.race([listening(), done.then((served) => served.url)]);
-  return {
-    url,
-    host: new URL(url).host,
-    stop: () => {
-      controller.abort();
-      return done;
-    },
-  };
-}
+import { serving } from '../serving.ts';
 
 /** What a registry lists, by its own protocol. */
 async function catalog(url: string): Promise<unknown> {
@@ -137,7 +105,7 @@ describe('serve', () => {
 
   test('a remote registry, or what is below a prefix of it', async () => {
     const here = await desk();
-    const server = await serving(here, [`docker://${here.host}/acme`]);
+    const server = await serving(here, [`docker://${here.host}/acme`], { plainHttp: [here.host] });
     expect(await catalog(server.url)).toEqual({ repositories: ['app', 'index'] });
     const answer = await fetch(`${server.url}/v2/app/manifests/1`, { method: 'HEAD' });
     expect(answer.headers.get('docker-content-digest')).toBe(image.root.digest);

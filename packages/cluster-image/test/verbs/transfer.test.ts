@@ -183,10 +183,22 @@ describe('save and load', () => {
     expect(await readFile(here.path('x.tar'), 'utf8')).toBe('old');
   });
 
+  test('load gives an image the name that it has in the archive', async () => {
+    const here = await desk();
+    const from = `docker://${here.host}/acme/app:1`;
+    await here.run(saveVerb, { from, to: 'docker-archive:x.tar', plainHttp: [here.host] });
+    const loaded = await here.run(loadVerb, { from: 'docker-archive:x.tar' });
+    expect([loaded.to, loaded.digest]).toEqual([`${here.host}/acme/app:1`, image.root.digest]);
+    await here.run(saveVerb, {
+      from: `${from}@${image.root.digest}`,
+      to: 'oci:y',
+      plainHttp: [here.host],
+    });
+    const { code, hint } = await failureOf(here.run(loadVerb, { from: 'oci:y' }));
+    expect([code, hint]).toEqual(['USAGE', 'For instance: cluster-image load oci:y NAME:TAG']);
+  });
+
   test.each([
-    ['oci:layout:1', undefined],
-    ['oci:layout', undefined],
-    ['docker-archive:x.tar', undefined],
     ['x.tar', 'app:1'],
     ['docker://a.io/b:1', 'app:1'],
     ['registry:x', 'app:1'],
