@@ -85,9 +85,11 @@ test('D05: processes that use a store lose nothing to one that prunes it all the
   const log = readFileSync(`${store.root}.log`, 'utf8').split('\n');
   expect(log.filter((line) => /^[abc] /.test(line))).toHaveLength(3 * rounds);
   await expectWhole(store);
-  await openStore(store.root).prune({ grace: 0 }, createContext());
+  const meanwhile = log.filter((line) => /^pruned [1-9]/.test(line)).length;
+  // Whether it had a turn while they were at work is chance; then it has all of it to do now.
+  const { blobs } = await openStore(store.root).prune({ grace: 0 }, createContext());
+  expect(meanwhile + blobs).toBeGreaterThan(0);
   expect(await Array.fromAsync(store.registry.repositories())).toEqual(['team/named']);
-  expect(log.filter((line) => /^pruned [1-9]/.test(line)).length).toBeGreaterThan(0);
   expect(existsSync(join(store.root, '.uses'))).toBe(false);
 });
 
