@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
 import { type Content, readAll } from '@cluster-image/oci';
+import { atOnce } from './at-once.ts';
 import { file } from './file.ts';
 import {
   closing,
@@ -75,6 +76,9 @@ const syncsAtOnce = 8;
 /** After this time any system has written what it was given, in milliseconds. */
 const settled = 600_000;
 
+/** The time of change of a file that is known to outlive a loss of power: whoever finds it need not see to that. */
+const durable = 0;
+
 /** How often a directory is made again that others tidied away in the meantime. */
 const makings = 20;
 
@@ -88,6 +92,8 @@ export function disk(
   /** Directories whose names are durable, or will be after the next flush. */
   const named = new Set<string>();
   let dirty = new Set<string>();
+  /** What was placed since the last flush. */
+  let placed = new Set<string>();
   let flushing = Promise.resolve();
   let swept: Promise<void> | undefined;
 
@@ -115,9 +121,11 @@ export function disk(
     }
   }
 
-  function rely(path: string, { ctimeMs }: FileStatus): void {
+  function rely(path: string, { ctimeMs, mtimeMs, nlink }: FileStatus): void {
     const isSettled = Math.abs(Date.now() - ctimeMs) > settled;
-    if (isSettled) return;
+    // What has several names has one time of change, whichever of them lasts.
+    const isDurable = mtimeMs === durable && nlink === 1;
+    if (isSettled || isDurable) return;
     dirty.add(dirname(path));
     touch(dirname(path));
   }
@@ -138,6 +146,7 @@ export function disk(
   async function place(staged: string, target: string): Promise<void> {
     await onDisk(fs, target, () => making(target, () => fs.rename(staged, target)));
     dirty.add(dirname(target));
+    placed.add(target);
   }
 
   /** Whether a file holds these bytes already. */
@@ -172,20 +181,22 @@ export function disk(
   }
 
   async function syncDirty(): Promise<void> {
-    const directories = dirty;
+    const [directories, files] = [dirty, placed];
     dirty = new Set();
-    const queue = [...directories];
-    const work = async (): Promise<void> => {
-      for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-        await syncDirectory(fs, next);
-      }
-    };
+    placed = new Set();
     try {
-      await onDisk(fs, root, () => Promise.all(Array.from({ length: syncsAtOnce }, work)));
+      await onDisk(fs, root, () =>
+        atOnce(syncsAtOnce, [...directories], (directory) => syncDirectory(fs, directory)),
+      );
     } catch (error) {
       for (const directory of directories) dirty.add(directory);
+      for (const file of files) placed.add(file);
       throw error;
     }
+    // Where it cannot be said, others see to it once more.
+    await atOnce(syncsAtOnce, [...files], (file) =>
+      fs.utimes(file, durable, durable).catch(() => {}),
+    );
   }
 
   async function staged(): Promise<readonly StagedFile[]> {

@@ -21,6 +21,7 @@ export interface FileSystem {
   stat(path: string): Promise<FileStatus>;
   statfs(path: string): Promise<{ readonly bavail: number; readonly bsize: number }>;
   symlink(target: string, path: string): Promise<void>;
+  utimes(path: string, accessed: number, modified: number): Promise<void>;
 }
 
 export interface FileStatus {
@@ -28,6 +29,8 @@ export interface FileStatus {
   readonly mode: number;
   /** When it was last changed or renamed, in milliseconds. */
   readonly ctimeMs: number;
+  /** When its bytes were last changed, or so it was said, in milliseconds. */
+  readonly mtimeMs: number;
   /** How many names it has. */
   readonly nlink: number;
   /** What it takes on the disk, in units of 512 bytes. */

@@ -16,6 +16,7 @@ export function aged(
       mode: found.mode,
       nlink: found.nlink,
       blocks: found.blocks,
+      mtimeMs: found.mtimeMs,
       ctimeMs: age === undefined ? found.ctimeMs : Date.now() - age,
       isFile: () => found.isFile(),
       isDirectory: () => found.isDirectory(),

@@ -92,6 +92,7 @@ export function faulty(fault: Fault, at: number, real: FileSystem): FaultySystem
     stat: wrap('stat', real.stat),
     statfs: wrap('statfs', real.statfs),
     symlink: wrap('symlink', real.symlink),
+    utimes: wrap('utimes', real.utimes),
   };
   return { fs, calls: () => calls, hit: () => hit };
 }

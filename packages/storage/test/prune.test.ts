@@ -421,6 +421,7 @@ describe('names that were not used', () => {
     const store = await storeOf({ 'a.io/app:1': one });
     await store.putImage(reference('x.io/built:1'), built('x.io/built:1', []));
     await store.putNote(one.root.digest, '[]');
+    await store.registry.disk.flush();
     const changes = async (): Promise<number> => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       const paths = [

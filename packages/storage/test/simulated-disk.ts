@@ -20,6 +20,7 @@ type Node = FileNode | DirectoryNode | LinkNode;
 interface FileNode {
   readonly kind: 'file';
   mode: number;
+  modified: number;
   data: Buffer;
   synced: Buffer;
 }
@@ -109,6 +110,9 @@ export function simulatedDisk(
       return (async function* () {
         for (const name of names) yield { name };
       })();
+    },
+    async utimes(path, _, modified) {
+      fileAt(path).modified = modified;
     },
     readFile: async (path) => fileAt(path).data.toString(),
     async readlink(path) {
@@ -212,7 +216,7 @@ function directoryHandle(path: string, directory: DirectoryNode): FileHandle {
 }
 
 function newFile(mode: number, data: Buffer = Buffer.alloc(0)): FileNode {
-  return { kind: 'file', mode, data, synced: Buffer.alloc(0) };
+  return { kind: 'file', mode, modified: 1, data, synced: Buffer.alloc(0) };
 }
 
 function newDirectory(mode: number): DirectoryNode {
@@ -238,7 +242,7 @@ function copyDirectory(
     if (node.kind === 'link') return node;
     if (node.kind === 'directory') return copyDirectory(node, namesOf, dataOf, copies);
     const data = dataOf(node);
-    return { kind: 'file', mode: node.mode, data, synced: data };
+    return { kind: 'file', mode: node.mode, modified: node.modified, data, synced: data };
   }
 }
 
@@ -247,6 +251,7 @@ function statusOf(node: Node): FileStatus {
     size: node.kind === 'file' ? node.data.length : 0,
     mode: node.mode,
     ctimeMs: Date.now(),
+    mtimeMs: node.kind === 'file' ? node.modified : Date.now(),
     nlink: 1,
     blocks: node.kind === 'file' ? Math.ceil(node.data.length / 512) : 0,
     isFile: () => node.kind === 'file',
