@@ -178,10 +178,11 @@ async function ours(
 
   await changeImage(pushed, `ours ${round}`);
   await lock('--update');
-  const changed = await watch.time('one changed: cluster-image', async () => {
-    await build();
-    return push();
-  });
+  const sentBefore = await received(target);
+  await watch.time('one changed: cluster-image', () =>
+    result(['build', context, '-t', name, '-o', location, ...plain], { env }),
+  );
+  const changed = (await received(target)) - sentBefore;
 
   await changeImage(pushed, `fresh ${round}`);
   await lock('--update');
@@ -193,7 +194,7 @@ async function ours(
   );
   const sent = (await received(target)) - before;
   await target.stop();
-  return { sent: changed.moved, fresh: fresh.fetched + sent };
+  return { sent: changed, fresh: fresh.fetched + sent };
 }
 
 /** How much lies in a registry, in bytes. */
