@@ -44,6 +44,8 @@ export interface LockedIn extends DiscoverIn {
   readonly platforms: readonly Platform[];
   /** What pins the images of the context. */
   readonly command: string;
+  /** Does not ask the store to hold on to what is pinned. */
+  readonly leavesNothing?: boolean;
 }
 
 /**
@@ -61,7 +63,7 @@ export async function lockedContext(
   const discovery = await discoverIn(context, options, environment, running);
   requireResolved(discovery);
   const lockfile = await readLockfile(context.tree);
-  if (lockfile) {
+  if (lockfile && !options.leavesNothing) {
     const path = join(context.path, lockfileName);
     await workspace.store.remember({ path, pins: pinsOf(lockfile) });
   }

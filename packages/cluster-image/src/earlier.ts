@@ -2,8 +2,8 @@ import { OciError, type RegistryReader } from '@cluster-image/oci';
 import type { BlobSource } from '@cluster-image/storage';
 import { type ClusterIndex, type IndexedLayer, openIndex } from './cluster-index.ts';
 import { clusterRegistry } from './cluster-registry.ts';
+import { givenLocation } from './given-location.ts';
 import { manifestOf, openImage } from './images.ts';
-import type { Location } from './location.ts';
 import { partsReader } from './parts.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -18,15 +18,12 @@ export interface EarlierImage {
  * Opens an earlier cluster image for all of its platforms. Throws NOT_FOUND where there is none, and
  * UNSUPPORTED for one without an index.
  *
- * @param what how errors name it
+ * @param what its location, as a user gave it
  */
-export async function openEarlier(
-  location: Location,
-  what: string,
-  workspace: Workspace,
-): Promise<EarlierImage> {
-  const { registry, repository, ...image } = await openImage(location, workspace);
-  const root = await manifestOf({ registry, repository, ...image });
+export async function openEarlier(what: string, workspace: Workspace): Promise<EarlierImage> {
+  const image = await openImage(await givenLocation(what, workspace), workspace);
+  const { registry, repository } = image;
+  const root = await manifestOf(image);
   const layers: BlobSource = (digest, size) => registry.blob(repository, digest, size);
   const indexes: ClusterIndex[] = [];
   for (const digest of root.kind === 'index'

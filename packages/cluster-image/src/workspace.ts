@@ -16,7 +16,6 @@ import { type Configuration, readConfiguration } from './configuration.ts';
 import { dockerCredentials } from './docker-credentials.ts';
 import { openEarlier } from './earlier.ts';
 import { type Environment, resolvePath, storePath } from './environment.ts';
-import { parseLocation } from './location.ts';
 import { hostsOf } from './mirrors.ts';
 
 /** Whatever else would silently be about no registry at all. */
@@ -71,7 +70,7 @@ export async function withWorkspace<T>(
     credentials: dockerCredentials(environment, context),
     hosts: hostsOf(configuration, plainHttp, insecure, context),
     others: (configuration.earlier ?? []).map((location) => async () => {
-      const { registry } = await openEarlier(parseLocation(location), location, workspace);
+      const { registry } = await openEarlier(location, workspace);
       return registry;
     }),
     connections: jobs,

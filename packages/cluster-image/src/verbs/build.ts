@@ -1,8 +1,6 @@
 import { relative, sep } from 'node:path';
 import {
   bytes,
-  type Content,
-  codeOf,
   type Digest,
   formatReference,
   type Manifest,
@@ -23,15 +21,12 @@ import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { requireSupported } from '../assemble/evaluate.ts';
 import { contextSource, type Source } from '../assemble/source.ts';
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
-import { type EarlierImage, openEarlier } from '../earlier.ts';
 import { deliver, type LocatedImage } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
-import { formatLocation, parseLocation, parseTarget, type Target } from '../location.ts';
+import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
-import type { Lockfile } from '../lock/lockfile.ts';
+import { openWorkshop } from '../open-workshop.ts';
 import { formatSize } from '../sizes.ts';
-import { streamingWorkshop } from '../streaming-workshop.ts';
-import { thriftyWorkshop, type Workshop, wholeWorkshop } from '../workshop.ts';
 import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
@@ -100,12 +95,18 @@ export const buildVerb: Verb<typeof options, Built> = {
       requireSupported(kubefile);
       const lockfile = await lockedContext(
         opened,
-        { file: given.file, platforms, buildArguments, command: lockCommand(given) },
+        {
+          file: given.file,
+          platforms,
+          buildArguments,
+          command: lockCommand(given),
+          leavesNothing: given.noStore,
+        },
         workspace,
       );
       const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
       const source = await sourceOf(opened, kubefile.path, given, targets, workspace);
-      const workshop = await openWorkshop(lockfile, opened, given, targets, workspace);
+      const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
       const image = await assemble(
         { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers },
         workshop,
@@ -161,62 +162,6 @@ async function sourceOf(
     ...madeElsewhere,
     ...made.map(inContext),
   ]);
-}
-
-/**
- * What goes to registries only is fetched as far as these, or an earlier image, do not have it yet;
- * whoever wants the image here wants it whole.
- */
-async function openWorkshop(
-  lockfile: Lockfile,
-  { tree }: ContextDirectory,
-  given: Options,
-  targets: readonly Target[],
-  workspace: Workspace,
-): Promise<Workshop> {
-  const { store, network, context } = workspace;
-  const sources = { upstream: network.upstream, tree };
-  const goesAway = targets.length > 0 && targets.every(({ kind }) => kind === 'docker');
-  const [target, ...others] = targets;
-  if (given.noStore) {
-    if (target?.kind !== 'docker' || others.length > 0) {
-      throw new OciError('USAGE', '--no-store needs one --output docker://…, where all of it goes');
-    }
-    const { host, repository } = target.reference;
-    const append = (content: Content): Promise<Digest> =>
-      network.registry(host).append(repository, content);
-    const earlier = await earlierImages(given.since, targets, workspace);
-    return streamingWorkshop(lockfile, earlier, append, sources, context);
-  }
-  if (given.since === undefined && (!goesAway || given.thin !== undefined)) {
-    return wholeWorkshop(lockfile, store, sources, context);
-  }
-  const earlier = await earlierImages(given.since, targets, workspace);
-  return thriftyWorkshop(lockfile, earlier, store, sources, context);
-}
-
-/** The image that was named, and those that are about to be overwritten where they can be used. */
-async function earlierImages(
-  since: string | undefined,
-  targets: readonly Target[],
-  workspace: Workspace,
-): Promise<readonly EarlierImage[]> {
-  const images: EarlierImage[] = [];
-  if (since !== undefined) images.push(await openEarlier(parseLocation(since), since, workspace));
-  for (const target of targets) {
-    if (target.kind !== 'docker' || formatLocation(target) === since) continue;
-    try {
-      images.push(await openEarlier(target, formatLocation(target), workspace));
-    } catch (error) {
-      const code = codeOf(error);
-      // Registries do not tell what is not there from what may not be read.
-      const isNone = ['NOT_FOUND', 'UNSUPPORTED', 'UNAUTHORIZED', 'DENIED'].some(
-        (none) => none === code,
-      );
-      if (!isNone) throw error;
-    }
-  }
-  return images;
 }
 
 /** Where in its registry an earlier image lies, so that what a target lacks is mounted from there. */
