@@ -7,8 +7,8 @@ describe('the content store lies', () => {
   const home = { HOME: '/home/me' };
 
   test.each([
-    ['where it is said', 'given', { ...home, CLUSTER_IMAGE_STORE: '/b' }, '/work/given'],
-    ['where CLUSTER_IMAGE_STORE says', undefined, { ...home, CLUSTER_IMAGE_STORE: 'b' }, '/work/b'],
+    ['where it is said', 'given', { ...home, CLUSTER_IMAGE_STORE: '/b' }, '/site/given'],
+    ['where CLUSTER_IMAGE_STORE says', undefined, { ...home, CLUSTER_IMAGE_STORE: 'b' }, '/site/b'],
     ['in the cache directory', undefined, { ...home, XDG_CACHE_HOME: '/c' }, '/c/cluster-image'],
     ['at home', undefined, home, '/home/me/.cache/cluster-image'],
     [
@@ -28,7 +28,7 @@ describe('the content store lies', () => {
       'at a home that is relative to the working directory',
       undefined,
       { HOME: 'me' },
-      '/work/me/.cache/cluster-image',
+      '/site/me/.cache/cluster-image',
     ],
     [
       'where CLUSTER_IMAGE_STORE says, where --store says nothing',
@@ -37,7 +37,7 @@ describe('the content store lies', () => {
       '/b',
     ],
   ])('%s', (_, given, variables, path) => {
-    expect(storePath({ cwd: '/work', variables }, given)).toBe(path);
+    expect(storePath({ cwd: '/site', variables }, given)).toBe(path);
   });
 });
 
@@ -48,7 +48,7 @@ test('home is what the variables say, else what the system says', () => {
 });
 
 test('paths are relative to the working directory', () => {
-  const environment = { cwd: '/work/a', variables: {} };
-  expect(resolvePath(environment, '../b')).toBe('/work/b');
+  const environment = { cwd: '/site/a', variables: {} };
+  expect(resolvePath(environment, '../b')).toBe('/site/b');
   expect(resolvePath(environment, '/b')).toBe(join('/b'));
 });

@@ -12,7 +12,7 @@ vi.mock(import('node:os'), async (original) => ({
   },
 }));
 
-const environment = { cwd: '/work', variables: {} };
+const environment = { cwd: '/site', variables: {} };
 
 test('without a home directory the store needs a place, and the message says how it gets one', async () => {
   expect(homeOf(environment)).toBeUndefined();
@@ -21,7 +21,7 @@ test('without a home directory the store needs a place, and the message says how
     'USAGE',
     'Set CLUSTER_IMAGE_STORE or HOME, or give --store.',
   ]);
-  expect(storePath(environment, 'here')).toBe('/work/here');
+  expect(storePath(environment, 'here')).toBe('/site/here');
   const variables = { XDG_CACHE_HOME: '/cache' };
   expect(storePath({ ...environment, variables }, undefined)).toBe('/cache/cluster-image');
 });
