@@ -1,6 +1,7 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RunOptions, result, root, succeed } from './support/run.ts';
 import { dockerRegistry } from './support/servers.ts';
@@ -26,8 +27,9 @@ function environment(name: string): Readonly<Record<string, string>> {
   };
 }
 
-function nx(args: readonly string[], options: RunOptions): Promise<string> {
-  return succeed('npx', ['nx', ...args], options);
+/** What Nx prints, without the colours that it has on some machines. */
+async function nx(args: readonly string[], options: RunOptions): Promise<string> {
+  return stripVTControlCharacters(await succeed('npx', ['nx', ...args], options));
 }
 
 describe('the example workspace', () => {
