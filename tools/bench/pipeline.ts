@@ -13,7 +13,7 @@ const kubefile = 'FROM scratch\nCOPY registry ./registry\n';
  * project, and the limit, `cp -r` of what is moved, twice. Then once more after one image changed.
  */
 export async function pipeline(rounds: number, work: string): Promise<readonly Finding[]> {
-  const watch = stopwatch();
+  const watch = stopwatch(() => succeed('sync', []));
   const upstream = await dockerRegistry(join(work, 'upstream'), work);
   const moved: Moved[] = [];
   let size = 0;
