@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { memory } from './memory.ts';
 import { pipeline } from './pipeline.ts';
 import { scale } from './scale.ts';
 import { serving } from './serving.ts';
@@ -15,7 +16,7 @@ import type { Finding } from './stopwatch.ts';
 
 type Part = (rounds: number, work: string) => Promise<readonly Finding[]>;
 
-const parts: Readonly<Record<string, Part>> = { pipeline, serving, scale };
+const parts: Readonly<Record<string, Part>> = { pipeline, serving, scale, memory };
 
 const { values } = parseArgs({
   options: {
