@@ -15,7 +15,7 @@ export interface PluginOptions {
  * Changes when the same inputs would give other outputs. An option of the inferred targets, so that
  * it is part of their hash.
  */
-const format = 1;
+const format = 2;
 
 const buildFiles = ['Sealfile', 'Kubefile'];
 const projectFiles = ['project.json', 'package.json'];
