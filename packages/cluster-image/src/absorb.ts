@@ -20,6 +20,7 @@ import {
   distributionReader,
   layoutPaths,
   type Store,
+  takeAway,
   tarEntries,
   unpacked,
 } from '@cluster-image/storage';
@@ -72,9 +73,14 @@ async function absorbLayer(
   const name = `layer ${digest} of ${what}`;
   const found = await layers(digest, size);
   if (!found) throw new OciError('NOT_FOUND', `${name} is missing`);
+  // A layer takes away from those below it, never from itself, in whatever order its entries are.
+  const added = new Map<string, string>();
   await unpacked(verified(found, digest, name), name, async (plain) => {
-    for await (const entry of tarEntries(plain, name)) await absorbEntry(entry, links, store);
+    for await (const entry of tarEntries(plain, name)) {
+      if (!takeAway(entry.path, links)) await absorbEntry(entry, added, store);
+    }
   });
+  for (const [path, link] of added) links.set(path, link);
 }
 
 async function absorbEntry(
@@ -83,15 +89,8 @@ async function absorbEntry(
   store: Store,
 ): Promise<void> {
   const { path } = entry;
-  const hidden = /^(.*\/)\.wh\.(.+)$/.exec(path);
-  if (hidden) {
-    const [, above = '', name = ''] = hidden;
-    const gone = name === '.wh..opq' ? above : `${above}${name}`;
-    for (const link of links.keys()) {
-      if (link === gone || link.startsWith(gone.replace(/\/?$/, '/'))) links.delete(link);
-    }
-  } else if (entry.type !== 'file') return;
-  else if (path.startsWith(linksBelow) && path.endsWith('/link')) {
+  if (entry.type !== 'file') return;
+  if (path.startsWith(linksBelow) && path.endsWith('/link')) {
     links.set(path, new TextDecoder().decode(await readAll(entry.content, linkLimit)));
   } else if (path.startsWith(blobsBelow)) {
     const digest = digestAt(path.slice(blobsBelow.length));

@@ -239,6 +239,36 @@ describe('without an index that says everything', () => {
     expect(await store.note(parseDigest(packed.reference))).toBeUndefined();
   });
 
+  test('what a layer takes away of those below it is gone, and not what it brings itself', async () => {
+    const it = await made();
+    const last = it.manifest.layers.length - 1;
+    const links = 'registry/docker/registry/v2/repositories';
+    const path = `${links}/acme/web/_manifests/tags/9.0/current/link`;
+    const revision = `${links}/acme/web/_manifests/revisions/sha256/${web.root.digest.slice(7)}/link`;
+    const mark = (at: string) =>
+      ({ type: 'file', path: at, mode: 0o644, content: bytes('') }) as const;
+    const link = (at: string) => ({ ...mark(at), content: bytes(web.root.digest) }) as const;
+    const changed = tarball([link(path), link(revision), mark(`${links}/.wh..wh..opq`)]);
+    const layers = async (body: Uint8Array, at: number): Promise<Uint8Array> =>
+      at === last ? readAll(changed, changed.size) : body;
+    const plain = await opened(await remade(it, (body, _, at) => layers(body, at)));
+    const packed = await opened(
+      await remade(it, async (body, _, at) => gzipSync(await layers(body, at)), gzip),
+    );
+    for (const registry of [plain, packed]) {
+      expect(await Array.fromAsync(registry.repositories())).toEqual(['acme/web']);
+      expect(await Array.fromAsync(registry.tags('acme/web'))).toEqual(['9.0']);
+      expect((await registry.resolve('acme/web', '9.0'))?.digest).toBe(web.root.digest);
+    }
+    const nothing = tarball([mark('.wh.registry')]);
+    const bare = remade(
+      it,
+      async (body, _, at) => gzipSync(at === last ? await readAll(nothing, nothing.size) : body),
+      gzip,
+    );
+    expect((await failureOf(opened(await bare))).code).toBe('INPUT_INVALID');
+  });
+
   test('an image without registry/ is INPUT_INVALID, however its layers are stored', async () => {
     const it = await made('FROM scratch\nCOPY registry ./elsewhere');
     const unmarked = await remade(it, (body) => body);

@@ -56,14 +56,7 @@ export async function imageTree(
 async function lay(layer: Tree, entries: Map<string, TreeEntry>): Promise<void> {
   const added: TreeEntry[] = [];
   for await (const entry of layer.entries()) {
-    const name = posix.basename(entry.path);
-    const directory = posix.dirname(entry.path);
-    if (name === opaque) removeBelow(directory, entries);
-    else if (name.startsWith(whiteout)) {
-      const gone = posix.join(directory, name.slice(whiteout.length));
-      entries.delete(gone);
-      removeBelow(gone, entries);
-    } else added.push(entry);
+    if (!takeAway(entry.path, entries)) added.push(entry);
   }
   for (const entry of added) {
     if (entry.type !== 'directory') removeBelow(entry.path, entries);
@@ -71,7 +64,21 @@ async function lay(layer: Tree, entries: Map<string, TreeEntry>): Promise<void> 
   }
 }
 
-function removeBelow(directory: string, entries: Map<string, TreeEntry>): void {
+/** Takes from what lies below a layer what an entry of that says is gone; false for an entry that says no such thing. */
+export function takeAway(path: string, entries: Map<string, unknown>): boolean {
+  const [directory, name] = [posix.dirname(path), posix.basename(path)];
+  if (!name.startsWith(whiteout)) return false;
+  if (name === opaque) {
+    removeBelow(directory, entries);
+    return true;
+  }
+  const gone = posix.join(directory, name.slice(whiteout.length));
+  entries.delete(gone);
+  removeBelow(gone, entries);
+  return true;
+}
+
+function removeBelow(directory: string, entries: Map<string, unknown>): void {
   const prefix = directory === '.' ? '' : `${directory}/`;
   for (const path of entries.keys()) if (path.startsWith(prefix)) entries.delete(path);
 }
