@@ -2,9 +2,9 @@ import {
   bytes,
   type Descriptor,
   type Digest,
+  digestSchema as digest,
   fileOf,
   type ImageManifest,
-  isDigest,
   isRepository,
   isTag,
   jsonOf,
@@ -121,9 +121,6 @@ export function clusterIndex(
   };
 }
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not a digest',
-});
 const count = z.int().nonnegative();
 
 /** See docs/formats.md#index-layer. Lists rather than objects: a tag may be `__proto__`. */

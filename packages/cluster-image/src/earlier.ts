@@ -1,5 +1,5 @@
 import { OciError, type RegistryReader } from '@cluster-image/oci';
-import type { BlobSource } from '@cluster-image/storage';
+import { type BlobSource, manifestsOf } from '@cluster-image/storage';
 import { type ClusterIndex, type IndexedLayer, openIndex } from './cluster-index.ts';
 import { clusterRegistry } from './cluster-registry.ts';
 import { givenLocation } from './given-location.ts';
@@ -26,11 +26,8 @@ export async function openEarlier(what: string, workspace: Workspace): Promise<E
   const root = await manifestOf(image);
   const layers: BlobSource = (digest, size) => registry.blob(repository, digest, size);
   const indexes: ClusterIndex[] = [];
-  for (const digest of root.kind === 'index'
-    ? root.manifests.map(({ digest }) => digest)
-    : [root.digest]) {
-    const manifest = await registry.manifest(repository, digest);
-    const index = manifest?.kind === 'image' && (await openIndex(manifest, layers, what));
+  for (const manifest of await manifestsOf(registry, repository, root.digest)) {
+    const index = manifest.kind === 'image' && (await openIndex(manifest, layers, what));
     if (index) indexes.push(index);
   }
   if (indexes.length === 0) {

@@ -1,4 +1,4 @@
-import type { Content, Context, RegistryReader } from '@cluster-image/oci';
+import { type Context, observed, type RegistryReader } from '@cluster-image/oci';
 
 /** What went over the counter, in bytes. */
 export interface Moved {
@@ -52,17 +52,19 @@ export function reporting(registry: RegistryReader, context: Context): RegistryR
     ...registry,
     async blob(repository, digest, size) {
       const content = await registry.blob(repository, digest, size);
-      return content && { ...content, open };
-
-      async function* open(range?: Parameters<Content['open']>[0]): AsyncIterable<Uint8Array> {
-        const event = { type: 'blob', repository, digest, size: content?.size ?? 0 } as const;
-        context.report({ ...event, state: 'start' });
-        for await (const chunk of content?.open(range) ?? []) {
-          context.report({ ...event, state: 'moved', moved: chunk.length });
-          yield chunk;
-        }
-        context.report({ ...event, state: 'done' });
-      }
+      if (!content) return undefined;
+      const event = { type: 'blob', repository, digest, size: content.size } as const;
+      const watched = observed(content, (moved) =>
+        context.report({ ...event, state: 'moved', moved }),
+      );
+      return {
+        ...watched,
+        async *open(range) {
+          context.report({ ...event, state: 'start' });
+          yield* watched.open(range);
+          context.report({ ...event, state: 'done' });
+        },
+      };
     },
   };
 }

@@ -4,10 +4,11 @@ import {
   type Descriptor,
   type Digest,
   digestContent,
+  observed,
   type Repository,
   verified,
 } from '@cluster-image/oci';
-import { type BlobSource, layer, layerFiles, planDigest } from '@cluster-image/storage';
+import { type BlobSource, layer, layerShape } from '@cluster-image/storage';
 import { type CacheSources, cache } from './cache.ts';
 import type { EarlierImage } from './earlier.ts';
 import type { Lockfile } from './lock/lockfile.ts';
@@ -47,20 +48,9 @@ export async function streamingWorkshop(
     const near = (await parts.blobs(digest, size)) ?? files.get(digest);
     if (near) return near;
     const far = await elsewhere.get(digest)?.();
-    return far && counted(verified(far, digest, `blob ${digest}`));
+    const checked = far && verified(far, digest, `blob ${digest}`);
+    return checked && observed(checked, (bytes) => (streamed += bytes));
   };
-
-  function counted(content: Content): Content {
-    return {
-      size: content.size,
-      async *open(range) {
-        for await (const chunk of content.open(range)) {
-          streamed += chunk.length;
-          yield chunk;
-        }
-      },
-    };
-  }
 
   const known = knownLayers(earlier);
   return {
@@ -75,10 +65,9 @@ export async function streamingWorkshop(
       Promise.all(
         plans.map((plan) =>
           context.transfer(async () => {
-            const name = planDigest(plan);
-            const content = layer(plan, blobs);
-            const digest = known.get(name) ?? (await append(content));
-            return { digest, size: content.size, plan: name, files: [...layerFiles(plan)] };
+            const shape = layerShape(plan);
+            const digest = known.get(shape.plan) ?? (await append(layer(plan, blobs)));
+            return { ...shape, digest };
           }),
         ),
       ),

@@ -90,6 +90,19 @@ export function partAt(ends: ArrayLike<number>, offset: number): number {
   return low;
 }
 
+/** The same content (and whatever else is known of it), telling how many bytes each step delivers. */
+export function observed(content: Content, moved: (bytes: number) => void): Content {
+  return {
+    ...content,
+    async *open(range) {
+      for await (const chunk of content.open(range)) {
+        moved(chunk.length);
+        yield chunk;
+      }
+    },
+  };
+}
+
 /**
  * The same content, checked while it is read in whole: the last chunk is only handed over once the
  * digest of all of it is right. Throws DIGEST_MISMATCH or SIZE_MISMATCH. A range of it cannot be

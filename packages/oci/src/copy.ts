@@ -1,4 +1,4 @@
-import { type Content, sizeMismatch } from './content.ts';
+import { observed, sizeMismatch } from './content.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { codeOf, isDamage, OciError, throwIfAborted } from './error.ts';
 import type { Context } from './event.ts';
@@ -172,19 +172,6 @@ async function isThere(target: Repository, digest: Digest, tag?: string): Promis
 
 function missing(source: Repository, what: string): OciError {
   return new OciError('NOT_FOUND', `${source.repository || 'image'}: the source has no ${what}`);
-}
-
-/** The same content (and whatever else is known of it), telling how many bytes each step delivers. */
-function observed(content: Content, moved: (bytes: number) => void): Content {
-  return {
-    ...content,
-    async *open(range) {
-      for await (const chunk of content.open(range)) {
-        moved(chunk.length);
-        yield chunk;
-      }
-    },
-  };
 }
 
 /** Waits for all of them, then throws the first failure: nothing goes on behind the caller's back. */

@@ -30,9 +30,13 @@ export const manifestLimit = 4 * 1024 * 1024;
 /** The largest image config that is read into memory, in bytes. */
 export const configLimit = 8 * 1024 * 1024;
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not a digest',
-});
+/** A digest, for whatever is read with a schema. */
+export const digestSchema = z.custom<Digest>(
+  (value) => typeof value === 'string' && isDigest(value),
+  {
+    error: 'not a digest',
+  },
+);
 
 /**
  * What points at content: media type, digest, size in bytes.
@@ -40,7 +44,7 @@ const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest
  */
 export const descriptorSchema = z.looseObject({
   mediaType: z.string(),
-  digest,
+  digest: digestSchema,
   size: z.int().nonnegative(),
   urls: z.array(z.string()).optional(),
   annotations: z.record(z.string(), z.string()).optional(),

@@ -12,9 +12,10 @@ import {
   type BlobSource,
   type LayerFile,
   type LayerPlan,
+  type LayerShape,
   layer,
-  layerFiles,
   layerSegments,
+  layerShape,
   planDigest,
 } from './layer.ts';
 
@@ -41,41 +42,28 @@ export interface DescribeHelp {
   readonly prepare?: (plans: readonly LayerPlan[]) => Promise<void>;
 }
 
-export interface PlannedLayer {
+export interface PlannedLayer extends LayerShape {
   readonly digest: Digest;
-  /** In bytes. */
-  readonly size: number;
-  /** The digest of its plan. */
-  readonly plan: Digest;
-  readonly files: readonly LayerFile[];
 }
 
 export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
   return {
     async describe(plans, signal, { known, prepare } = {}) {
       const all = await Promise.all(
-        plans.map(async (plan) => {
-          const name = planDigest(plan);
-          const remembered = await recall(name);
-          if (remembered) return { plan, name, layer: remembered };
-          const content = layer(plan, blobs);
-          const digest = known?.get(name);
-          return { plan, name, digest, size: content.size, files: [...layerFiles(plan)] };
-        }),
+        plans.map(async (plan) => ({ plan, layer: await look(plan, known) })),
       );
-      const unknown = all.filter(({ layer, digest }) => !layer && !digest);
+      const unknown = all.filter(({ layer }) => !layer.digest);
       if (unknown.length > 0) await prepare?.(unknown.map(({ plan }) => plan));
-      const work = unknown.reduce((sum, { size = 0 }) => sum + size, 0);
+      const work = unknown.reduce((sum, { layer }) => sum + layer.size, 0);
       const pool = work < worthThreads ? undefined : digestPool();
       const stop = (): void => void pool?.close();
       signal.addEventListener('abort', stop, { once: true });
       try {
         return await Promise.all(
-          all.map(async ({ plan, name, layer, digest, size = 0, files = [] }) => {
-            if (layer) return layer;
-            if (digest) return { digest, size, plan: name, files };
-            const hashed = { digest: await hash(plan, pool, signal), size, plan: name, files };
-            await disk.write(memoPath(name), formatMemo(hashed));
+          all.map(async ({ plan, layer }) => {
+            if (layer.digest) return { ...layer, digest: layer.digest };
+            const hashed = { ...layer, digest: await hash(plan, pool, signal) };
+            await disk.write(memoPath(layer.plan), formatMemo(hashed));
             return hashed;
           }),
         );
@@ -85,6 +73,15 @@ export function layerDigests(disk: Disk, blobs: BlobSource): LayerDigests {
       }
     },
   };
+
+  /** A layer with its digest, if anybody knows that. */
+  async function look(
+    plan: LayerPlan,
+    known: DescribeHelp['known'],
+  ): Promise<LayerShape & { readonly digest?: Digest | undefined }> {
+    const name = planDigest(plan);
+    return (await recall(name)) ?? { ...layerShape(plan), digest: known?.get(name) };
+  }
 
   async function hash(
     plan: LayerPlan,

@@ -2,8 +2,8 @@ import {
   bytes,
   type Content,
   type Digest,
+  digestSchema as digest,
   digestOf,
-  isDigest,
   jsonOf,
   OciError,
 } from '@cluster-image/oci';
@@ -23,9 +23,6 @@ const target = z
   .refine((text) => !text.includes('\0'), { error: 'has a NUL' });
 const mode = z.int().min(0).max(0o7777);
 const owner = z.object({ uid: z.int().nonnegative(), gid: z.int().nonnegative() }).optional();
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not a digest',
-});
 
 /** See docs/formats.md#layer-plan. */
 export const layerPlanSchema = z.strictObject({
@@ -74,17 +71,25 @@ export interface LayerFile {
   readonly size: number;
 }
 
-/** The files of a layer, in their order. */
-export function* layerFiles(plan: LayerPlan): Iterable<LayerFile> {
+/** What a layer is known to be without its bytes: its plan's digest, its size in bytes, and its files in their order. */
+export interface LayerShape {
+  readonly plan: Digest;
+  readonly size: number;
+  readonly files: readonly LayerFile[];
+}
+
+export function layerShape(plan: LayerPlan): LayerShape {
+  const files: LayerFile[] = [];
   const nowhere: BlobSource = async () => undefined;
   let at = 0;
   for (const entry of plan.entries) {
     const tar = tarEntry(entry, nowhere);
     const [head, padding] = tarFrame(tar);
     at += head.length;
-    if (entry.type === 'file') yield { digest: entry.digest, offset: at, size: entry.size };
+    if (entry.type === 'file') files.push({ digest: entry.digest, offset: at, size: entry.size });
     at += (tar.type === 'file' ? tar.content.size : 0) + padding.length;
   }
+  return { plan: planDigest(plan), size: at + endSize, files };
 }
 
 /**

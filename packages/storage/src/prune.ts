@@ -199,10 +199,11 @@ async function settle(
   let isFull = false;
   for (const root of [...roots].sort((a, b) => b.usedAt - a.usedAt)) {
     const { name, usedAt, isStale, keep } = root;
+    const isDue = isStale || isFull || now - usedAt >= unusedFor;
     if (isYoung(usedAt)) await keep();
-    else if (isStale || isFull || now - usedAt >= unusedFor) released.add(name);
-    else isFull = !(await kept.ifFits(limit, keep));
-    (released.has(name) || isFull ? released : held).add(name);
+    else if (!isDue) isFull = !(await kept.ifFits(limit, keep));
+    const isHeld = isYoung(usedAt) || !(isDue || isFull);
+    (isHeld ? held : released).add(name);
   }
   return [...released].filter((name) => !held.has(name)).sort(compareBytes);
 }

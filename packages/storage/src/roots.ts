@@ -1,4 +1,11 @@
-import { type Digest, digestHex, digestOf, isDigest, jsonOf, OciError } from '@cluster-image/oci';
+import {
+  type Digest,
+  digestSchema as digest,
+  digestHex,
+  digestOf,
+  jsonOf,
+  OciError,
+} from '@cluster-image/oci';
 import { z } from 'zod';
 import type { Disk } from './disk.ts';
 import { isUnwritable } from './file-system.ts';
@@ -26,10 +33,6 @@ export interface RememberedPins extends Pinned {
 }
 
 export const rootsName = 'roots';
-
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not a digest',
-});
 
 /** See docs/formats.md#content-store. */
 const rootSchema = z.strictObject({

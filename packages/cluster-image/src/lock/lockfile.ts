@@ -1,9 +1,8 @@
 import {
   compareBytes,
-  type Digest,
+  digestSchema as digest,
   formatPlatform,
   formatReference,
-  isDigest,
   jsonOf,
   nameOf,
   OciError,
@@ -22,10 +21,6 @@ export const lockfileName = 'cluster-image.lock.json';
 
 /** The most that a lockfile may hold, in bytes. */
 const fileLimit = 256 * 1024 * 1024;
-
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), {
-  error: 'not a digest',
-});
 
 const reference = z.string().refine(
   (text) => {
