@@ -8,6 +8,7 @@ import { clusterImage, result, run, succeed } from './support/run.ts';
 import {
   dockerRegistry,
   type RegistryServer,
+  requestsSince,
   type Server,
   serveCommand,
 } from './support/servers.ts';
@@ -53,21 +54,6 @@ afterAll(async () => {
 const plain = (): readonly string[] => ['--plain-http', target.host];
 const pushed = (tag: string): string => `docker://${target.host}/cluster:${tag}`;
 
-/** What was asked of the target since: method, path, status, bytes. */
-function asked(before: number): readonly (readonly [string, string, number, number])[] {
-  return [
-    ...target
-      .log()
-      .slice(before)
-      .matchAll(/"(\w+) (\S+) HTTP[^"]*" (\d+) (\d+)/g),
-  ].map(([, method = '', path = '', status, bytes]) => [
-    method,
-    path,
-    Number(status),
-    Number(bytes),
-  ]);
-}
-
 describe('a cluster image in a real registry', () => {
   beforeAll(async () => {
     await result(['build', cluster.path, '-t', name, '-o', pushed('1'), ...plain()], {
@@ -82,14 +68,18 @@ describe('a cluster image in a real registry', () => {
     const image = cluster.images[2]?.image;
     const [from, to] = [`docker://${server.host}/team/sub/app:v2`, `dir:${join(work, 'copied')}`];
     await succeed('skopeo', ['copy', '-q', '--src-tls-verify=false', from, to]);
-    const requests = asked(before);
+    const requests = requestsSince(target, before);
     const sizes = [...(image?.blobs.values() ?? [])].map((blob) => blob.length);
     const wanted = sizes.reduce((sum, size) => sum + size, 0) + (image?.root.size ?? 0);
     expect(requests.length).toBeGreaterThan(0);
     expect(
-      requests.map(([method, path, status]) => [method, /\/(\w+)\/sha256/.exec(path)?.[1], status]),
+      requests.map(({ method, path, status }) => [
+        method,
+        /\/(\w+)\/sha256/.exec(path)?.[1],
+        status,
+      ]),
     ).toEqual(requests.map(() => ['GET', 'blobs', 206]));
-    expect(requests.reduce((sum, [, , , bytes]) => sum + bytes, 0)).toBeLessThanOrEqual(wanted);
+    expect(requests.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(wanted);
   });
 
   test('of which one image changes differs in one large layer, two at most, and the index', async () => {

@@ -10,6 +10,7 @@ import {
   dockerRegistry,
   freePort,
   type RegistryServer,
+  requestsSince,
   type Server,
   serveCommand,
 } from './support/servers.ts';
@@ -137,18 +138,13 @@ describe('the cluster image', () => {
     const image = `${server.host}/acme/web:1.0.0`;
     const options = { env: { DOCKER_HOST: docker.address } };
     await succeed('docker', ['pull', '-q', image], options);
-    const requests = [
-      ...target
-        .log()
-        .slice(before)
-        .matchAll(/"(\w+) \S+ HTTP[^"]*" (\d+) (\d+)/g),
-    ];
+    const requests = requestsSince(target, before);
     expect(requests.length).toBeGreaterThan(0);
-    expect(new Set(requests.map(([, method, status]) => `${method} ${status}`))).toEqual(
+    expect(new Set(requests.map(({ method, status }) => `${method} ${status}`))).toEqual(
       new Set(['GET 206']),
     );
     // The web server alone, of an image that has helm and kubectl too.
-    const bytes = requests.reduce((sum, [, , , size]) => sum + Number(size), 0);
+    const bytes = requests.reduce((sum, { size }) => sum + size, 0);
     expect(bytes).toBeLessThan(13_000_000);
     await succeed('docker', ['rmi', image], options);
   });

@@ -80,6 +80,29 @@ http: {addr: "127.0.0.1:${port}"}
   return { ...server, host, config, directory };
 }
 
+/** A request that `docker-registry` tells of in its access log. */
+export interface LoggedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Of the body that was sent, in bytes. */
+  readonly size: number;
+}
+
+/** What a registry with an access log was asked since its log had that length. */
+export function requestsSince({ log }: Server, length: number): readonly LoggedRequest[] {
+  return [
+    ...log()
+      .slice(length)
+      .matchAll(/"(\w+) (\S+) HTTP[^"]*" (\d+) (\d+)/g),
+  ].map(([, method = '', path = '', status, size]) => ({
+    method,
+    path,
+    status: Number(status),
+    size: Number(size),
+  }));
+}
+
 /** A docker daemon of its own, as root without a bridge. Its clients are told where by DOCKER_HOST. */
 export async function dockerDaemon(work: string): Promise<Server & { readonly address: string }> {
   const at = (name: string): string => join(work, 'docker', name);
