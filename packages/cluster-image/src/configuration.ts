@@ -2,6 +2,7 @@ import { dirname, join, resolve } from 'node:path';
 import { isHost, OciError, parsePlatform, readAll } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
+import { discoverShape } from './discover/settings.ts';
 import { type Fault, readJson } from './json-text.ts';
 
 export const configurationName = 'cluster-image.json';
@@ -102,6 +103,7 @@ export const configurationSchema = z.strictObject({
   registries: registriesSchema
     .optional()
     .describe('What is special about registries, by host; * has the mirrors of all others'),
+  ...discoverShape,
 });
 
 export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
@@ -121,8 +123,24 @@ export async function workspaceRoot(path: string): Promise<string> {
 export async function readConfiguration(path: string): Promise<Configuration> {
   const root = await workspaceRoot(path);
   const shared = await readFile(root);
-  const own = root === path ? {} : await readFile(path);
-  return { ...shared, ...own, registries: { ...shared.registries, ...own.registries } };
+  if (root === path) return { ...shared, registries: shared.registries ?? {} };
+  return combined(shared, await readFile(path));
+}
+
+function combined(shared: Configuration, own: Configuration): Configuration {
+  const both = (key: 'accept' | 'ignore' | 'search') =>
+    own[key] || shared[key] ? { [key]: [...(own[key] ?? []), ...(shared[key] ?? [])] } : {};
+  // The paths of charts and overlays are those of one context.
+  const { charts: _, kustomize: __, ...general } = shared;
+  return {
+    ...general,
+    ...own,
+    registries: { ...shared.registries, ...own.registries },
+    ...((own.resolve || shared.resolve) && { resolve: { ...shared.resolve, ...own.resolve } }),
+    ...both('search'),
+    ...both('accept'),
+    ...both('ignore'),
+  };
 }
 
 async function readFile(path: string): Promise<Configuration> {

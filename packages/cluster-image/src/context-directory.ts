@@ -1,9 +1,8 @@
 import { join } from 'node:path';
-import { type Context, OciError, type Platform, type Tree } from '@cluster-image/oci';
+import { OciError, type Platform, type Tree } from '@cluster-image/oci';
 import { directory } from '@cluster-image/storage';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
-import type { Environment } from './environment.ts';
 import { helmTemplate } from './helm.ts';
 import { driftOf, requirePinned, requireResolved } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
@@ -33,11 +32,11 @@ export interface DiscoverIn {
 export async function discoverIn(
   { path, tree }: ContextDirectory,
   { file, buildArguments }: DiscoverIn,
-  environment: Environment,
-  context: Context,
+  workspace: Workspace,
 ): Promise<Discovery> {
+  const { environment, context, configuration: settings } = workspace;
   const render = helmTemplate(path, environment, context.signal);
-  return discover(tree, { render, buildArguments, ...(file !== undefined && { file }) });
+  return discover(tree, { render, settings, buildArguments, ...(file !== undefined && { file }) });
 }
 
 export interface LockedIn extends DiscoverIn {
@@ -59,8 +58,7 @@ export async function lockedContext(
   workspace: Workspace,
 ): Promise<Lockfile> {
   const { platforms, command } = options;
-  const { environment, context: running } = workspace;
-  const discovery = await discoverIn(context, options, environment, running);
+  const discovery = await discoverIn(context, options, workspace);
   requireResolved(discovery);
   const lockfile = await readLockfile(context.tree);
   if (lockfile && !options.leavesNothing) {

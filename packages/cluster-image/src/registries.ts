@@ -148,7 +148,11 @@ async function openContextRegistry(
   }
   const buildArguments = configuration.buildArguments ?? {};
   const command = lockCommand({ context: text, platform });
-  const lockfile = await lockedContext(context, { platforms, buildArguments, command }, workspace);
+  const lockfile = await lockedContext(
+    context,
+    { platforms, buildArguments, command },
+    { ...workspace, configuration },
+  );
   await prepare(lockfile, context);
   const placements = await placementsOf(lockfile, chosen, store);
   return { name: text, registry: placedRegistry(placements, store) };

@@ -148,7 +148,7 @@ async function textOf(content: Content): Promise<string> {
 }
 
 /** The template that helm says a document comes from, without the chart's own name in front. */
-function sourceOf(document: Document): string | undefined {
-  const comment = [document.commentBefore, document.contents?.commentBefore].join('\n');
+function sourceOf(document: Document | undefined): string | undefined {
+  const comment = [document?.commentBefore, document?.contents?.commentBefore].join('\n');
   return /^ ?Source: [^/\n]+\/(.+)$/m.exec(comment)?.[1];
 }

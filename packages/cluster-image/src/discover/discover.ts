@@ -1,24 +1,21 @@
-import {
-  formatReference,
-  OciError,
-  parseReference,
-  readAll,
-  type Tree,
-  type TreeEntry,
-} from '@cluster-image/oci';
+import { OciError, readAll, type Tree, type TreeEntry } from '@cluster-image/oci';
 import PQueue from 'p-queue';
 import { type FileEntry, followed } from '../follow.ts';
 import { findBases } from '../kubefile/bases.ts';
 import { findInCharts, type RenderChart } from './charts.ts';
+import { decisions } from './decisions.ts';
 import { type Discovery, type Findings, merge, nothing } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
 import { findInArchiveList, findInList, linesOf } from './lists.ts';
+import { searchRules } from './search-rules.ts';
+import type { DiscoverSettings } from './settings.ts';
 
 /** The most that a manifest or list may hold, in bytes. */
 const fileLimit = 16 * 1024 * 1024;
 
 export interface DiscoverOptions {
   readonly render: RenderChart;
+  readonly settings?: DiscoverSettings;
   /** The build file, where it is not the first of the usual names. */
   readonly file?: string;
   /** Values of `ARG` in the build file, as far as `FROM` uses them. */
@@ -33,30 +30,22 @@ const filesAtOnce = 16;
  * `charts/`, `manifests/`, `images/shim/`, `images/skopeo/tar.txt`, less what `.sealignore` lists.
  */
 export async function discover(tree: Tree, options: DiscoverOptions): Promise<Discovery> {
+  const { settings = {} } = options;
+  const rules = searchRules(settings.search);
   const [charts, manifests, lists, archives, bases, ignored] = await Promise.all([
     findInCharts(tree, options.render),
     findBelow(tree, 'manifests', /\.(?:ya?ml|json|tmpl)$/i, (text, file) =>
-      findInDocuments(text, file, { template: /\.tmpl$/i.test(file) }),
+      findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
     ),
     findBelow(tree, 'images/shim', /./, findInList),
     findIn(tree, await tree.entry('images/skopeo/tar.txt'), findInArchiveList),
     findBases(tree, options.buildArguments ?? {}, options.file),
     ignoredTexts(tree),
   ]);
-  const found = merge([charts, manifests, lists, archives]);
-  const isIgnored = ignored.has.bind(ignored);
-  const known = new Set(found.images.map(({ reference }) => reference));
+  const decide = decisions(settings, ignored);
   return {
-    // What is listed as an archive is not filtered, as with sealos: it is there.
-    images: found.images.filter(({ reference, archive }) => archive || !isIgnored(reference)),
+    ...decide(merge([charts, manifests, lists, archives])),
     bases: merge([{ ...nothing, images: bases }]).images,
-    suspects: found.suspects.filter(
-      ({ text, origins }) =>
-        !isIgnored(text) && !known.has(text) && !origins.every(({ file }) => isIgnored(file)),
-    ),
-    unresolved: found.unresolved.filter(
-      ({ text, origin }) => !isIgnored(text) && !isIgnored(origin.file),
-    ),
   };
 }
 
@@ -109,20 +98,8 @@ function decoded(bytes: Uint8Array): string | undefined {
   }
 }
 
-/**
- * What `.sealignore` lists: references in any spelling; and texts that are no references, and files
- * of which nothing has to be resolved, as they are.
- */
-async function ignoredTexts(tree: Tree): Promise<ReadonlySet<string>> {
+/** The lines of `.sealignore`. */
+async function ignoredTexts(tree: Tree): Promise<readonly string[]> {
   const entry = await followed(tree, '.sealignore');
-  const lines = linesOf((entry && (await textOf(entry))) ?? '');
-  return new Set(lines.flatMap(({ text }) => [text, normalized(text)]));
-}
-
-function normalized(text: string): string {
-  try {
-    return formatReference(parseReference(text));
-  } catch {
-    return text;
-  }
+  return linesOf((entry && (await textOf(entry))) ?? '').map(({ text }) => text);
 }

@@ -53,6 +53,17 @@ export interface Findings {
 
 export const nothing: Findings = { images: [], suspects: [], unresolved: [] };
 
+/** Findings one after another, as they are. */
+export function together(all: readonly Findings[]): Findings {
+  const [only] = all;
+  if (only && all.length === 1) return only;
+  return {
+    images: all.flatMap(({ images }) => images),
+    suspects: all.flatMap(({ suspects }) => suspects),
+    unresolved: all.flatMap(({ unresolved }) => unresolved),
+  };
+}
+
 /**
  * Puts findings together: one entry a reference, its origins in the order they were found. What an
  * archive brings is that archive's, whoever else refers to it.

@@ -98,3 +98,8 @@ function textOf({ value, source }: Scalar): string {
 export function entryOf({ entries }: YamlMap, key: string): YamlEntry | undefined {
   return entries.find((entry) => entry.key === key);
 }
+
+/** What an alias stands for; any other node itself. */
+export function followed(node: YamlNode | undefined): YamlNode | undefined {
+  return node?.kind === 'alias' ? node.target : node;
+}

@@ -118,7 +118,7 @@ export function requireResolved({ unresolved }: Discovery): void {
     'INPUT_INVALID',
     `${unresolved.length} image references cannot be resolved:\n${lines.join('\n')}`,
     {
-      hint: 'Mend them; or list the text, or the file, in .sealignore and the images they stand for in images/shim/.',
+      hint: 'Mend them; or say in cluster-image.json what they stand for (resolve), or that they are nothing to pack (ignore).',
     },
   );
 }

@@ -1,14 +1,14 @@
 import { formatReference, parseReference } from '@cluster-image/oci';
 import { z } from 'zod';
-import { readConfiguration } from '../configuration.ts';
 import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
-import { resolvePath } from '../environment.ts';
 import { originText } from '../lock/check.ts';
+import { commonOptions, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
-const options = contextOptions.extend({
+const options = commonOptions.extend({
+  ...contextOptions.shape,
   why: z.string().optional().describe('Only this reference, with everywhere it is referred to'),
   strict: z
     .boolean()
@@ -21,13 +21,14 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
   summary: 'List the images that a context refers to, and where',
   positional: ['context'],
   options,
-  async run({ context: given, file, buildArg, why }, environment, running) {
-    const path = resolvePath(environment, given);
-    const buildArguments = buildArgumentsOf(buildArg, await readConfiguration(path));
-    const context = await openContext(path);
-    const found = await discoverIn(context, { file, buildArguments }, environment, running);
-    return why === undefined ? found : about(formatReference(parseReference(why)), found);
-  },
+  run: (given, environment, context) =>
+    withWorkspace(environment, given, context, given.context, async (workspace) => {
+      const { file, buildArg, why } = given;
+      const buildArguments = buildArgumentsOf(buildArg, workspace.configuration);
+      const opened = await openContext(workspace.path(given.context));
+      const found = await discoverIn(opened, { file, buildArguments }, workspace);
+      return why === undefined ? found : about(formatReference(parseReference(why)), found);
+    }),
   lines({ images, bases, suspects, unresolved }) {
     const named = [...images, ...bases];
     return [

@@ -64,12 +64,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       const { configuration, network } = workspace;
       const directory = await openContext(workspace.path(given.context));
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-      const discovery = await discoverIn(
-        directory,
-        { ...given, buildArguments },
-        environment,
-        workspace.context,
-      );
+      const discovery = await discoverIn(directory, { ...given, buildArguments }, workspace);
       requireResolved(discovery);
       const existing = await readLockfile(directory.tree);
       const platforms = platformsOf(given.platform, configuration);

@@ -124,7 +124,7 @@ describe('a context is searched where sealos searches it', () => {
 });
 
 describe('.sealignore', () => {
-  const files = { 'manifests/a.yaml': 'a: {image: nginx}\nb: {image: quay.io/a/b:v1}' };
+  const files = { 'manifests/a.yaml': 'containers: [{image: nginx}]\nb: {image: quay.io/a/b:v1}' };
 
   test.each([
     'nginx',
