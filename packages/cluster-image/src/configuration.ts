@@ -93,6 +93,12 @@ export const configurationSchema = z.strictObject({
     .optional()
     .describe('Platforms to build for, os/arch[/variant]'),
   maxLayers: z.int().min(10).max(1000).optional().describe('The most layers an image may have'),
+  keepHosts: z
+    .boolean()
+    .optional()
+    .describe(
+      'Name images in registry/ with their host as well, and only so where two would share a name',
+    ),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
   earlier: z
     .array(z.string())

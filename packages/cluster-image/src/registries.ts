@@ -154,7 +154,7 @@ async function openContextRegistry(
     { ...workspace, configuration },
   );
   await prepare(lockfile, context);
-  const placements = await placementsOf(lockfile, chosen, store);
+  const placements = await placementsOf(lockfile, chosen, store, configuration);
   return { name: text, registry: placedRegistry(placements, store) };
 }
 

@@ -35,6 +35,7 @@ import type { Lockfile } from '../lock/lockfile.ts';
 import { baseFiles } from './base-files.ts';
 import { type BaseImage, configOf, imageIndex, imageManifest } from './documents.ts';
 import { type EarlierStage, type EvaluateOptions, evaluate, type Start } from './evaluate.ts';
+import type { NameOptions } from './names.ts';
 import { type PackOptions, pack } from './pack.ts';
 import { type Placement, placementsOf } from './placement.ts';
 import { registrySource } from './registry-source.ts';
@@ -43,7 +44,7 @@ import { over, type Source } from './source.ts';
 /** The directory of images in a cluster image, as sealos and sealer have it. */
 export const registryDirectory = 'registry';
 
-export interface AssembleInput {
+export interface AssembleInput extends NameOptions {
   readonly name: string;
   readonly kubefile: Kubefile;
   /** The files of the context. */
@@ -112,7 +113,7 @@ async function assemblePlatform(
   context: Context,
 ): Promise<PlatformImage> {
   const { kubefile, lockfile, buildArguments, maxLayers } = input;
-  const placements = await placementsOf(lockfile, platform, depot);
+  const placements = await placementsOf(lockfile, platform, depot, input);
   const registry = registrySource(placements, registryDirectory);
   const stages = stagesOf(kubefile, buildArguments);
   const { evaluated, base } = await runStages(stages, lockfile, platform, depot, {

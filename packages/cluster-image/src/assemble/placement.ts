@@ -1,10 +1,8 @@
 import {
   blobsOf,
-  compareBytes,
   type Descriptor,
   type Digest,
   describe,
-  formatPlatform,
   isDigest,
   isForeign,
   type Manifest,
@@ -12,18 +10,17 @@ import {
   OciError,
   type Platform,
   parseManifest,
-  parseReference,
   type RegistryReader,
   readAll,
 } from '@cluster-image/oci';
 import type { BlobSource } from '@cluster-image/storage';
-import type { LockedImage, Lockfile } from '../lock/lockfile.ts';
+import type { Lockfile } from '../lock/lockfile.ts';
+import { type NameOptions, placedNames } from './names.ts';
 
 /** An image in the `registry/` of a cluster image: what it is called there, and everything it consists of. */
 export interface Placement {
   /** As locked. */
   readonly reference: string;
-  /** Without the host: the cluster's runtime asks for the bare path. */
   readonly repository: string;
   readonly tag: string;
   /** What the tag names. */
@@ -39,42 +36,33 @@ interface Stored {
 }
 
 /**
- * Where each pinned image goes in the registry of a cluster image for one platform.
+ * Where each pinned image goes in the registry of a cluster image for one platform, by the names that
+ * `placedNames` gives. What is named by digest is there with all children of an index, since a pod may
+ * ask for the index by that digest and sealos copies whole indexes only.
  *
- * A tag names the platform's own manifest. A reference by digest names what it pins, an index with
- * all of its children, since a pod may ask for the index by that digest and sealos copies whole
- * indexes only; its tag is the one it is written with, else `sha256-<hex>`, for a repository
- * without a tag stops sealos.
- *
- * Throws CONFLICT where two references claim one name with different images, NOT_FOUND where the
- * store lacks a manifest.
+ * Throws as `placedNames` does, and NOT_FOUND where the store lacks a manifest.
  */
 export async function placementsOf(
   lockfile: Lockfile,
   platform: Platform,
   store: Stored,
+  options?: NameOptions,
 ): Promise<readonly Placement[]> {
-  const entries = Object.entries(lockfile.images);
-  const placed = await Promise.all(
-    entries.map(([reference, image]) => place(reference, image, platform, store)),
+  const names = placedNames(lockfile, platform, options);
+  const parts = new Map<Digest, Promise<Parts>>();
+  return Promise.all(
+    names.map(async ({ reference, repository, tag, digest }) => {
+      const found = parts.get(digest) ?? partsOf(reference, digest, store);
+      parts.set(digest, found);
+      return { reference, repository, tag, ...(await found) };
+    }),
   );
-  return named(placed.sort((a, b) => compareBytes(a.reference, b.reference)));
 }
 
-async function place(
-  reference: string,
-  image: LockedImage,
-  platform: Platform,
-  store: Stored,
-): Promise<Placement> {
-  const { digest: pinned, tag, repository } = parseReference(reference);
-  const chosen = image.manifests[formatPlatform(platform)]?.digest;
-  if (!chosen) {
-    throw new OciError('LOCK_DRIFT', `${reference} is not pinned for ${formatPlatform(platform)}`, {
-      hint: 'Run `cluster-image lock` with that platform.',
-    });
-  }
-  const root = await storedManifest(store, pinned ? image.digest : chosen, reference);
+type Parts = Pick<Placement, 'root' | 'manifests' | 'blobs'>;
+
+async function partsOf(reference: string, digest: Digest, store: Stored): Promise<Parts> {
+  const root = await storedManifest(store, digest, reference);
   const children: Manifest[] = [];
   if (root.kind === 'index') await collectChildren(root.manifests, children);
   const manifests = [...children, root];
@@ -83,14 +71,7 @@ async function place(
     if (manifest.kind !== 'image') continue;
     for (const blob of blobsOf(manifest)) if (!isForeign(blob)) blobs.set(blob.digest, blob);
   }
-  return {
-    reference,
-    repository: image.repository ?? repository,
-    tag: tag ?? digestTag(root.digest),
-    root,
-    manifests,
-    blobs: [...blobs.values()],
-  };
+  return { root, manifests, blobs: [...blobs.values()] };
 
   async function collectChildren(descriptors: readonly Descriptor[], into: Manifest[]) {
     for (const { digest } of descriptors) {
@@ -108,43 +89,6 @@ async function storedManifest(store: Stored, digest: Digest, reference: string):
   throw new OciError('NOT_FOUND', `${reference}: manifest ${digest} is not in the store`, {
     hint: 'Run `cluster-image cache` on the context.',
   });
-}
-
-/** The tag of an image that is only known by digest. */
-function digestTag(digest: Digest): string {
-  return digest.replace(':', '-').slice(0, longestTag);
-}
-
-/** In characters; a sha512 digest has more. */
-const longestTag = 128;
-
-/** Settles who has a name; one that is pinned by digest as well gives way and goes by the digest. */
-function named(placed: readonly Placement[]): readonly Placement[] {
-  const owners = new Map<string, Placement>();
-  const isPinned = ({ reference }: Placement): boolean =>
-    parseReference(reference).digest !== undefined;
-  const inOrder = [...placed].sort((a, b) => Number(isPinned(a)) - Number(isPinned(b)));
-  for (const placement of inOrder) {
-    const name = `${placement.repository}:${placement.tag}`;
-    const owner = owners.get(name);
-    if (!owner || owner.root.digest === placement.root.digest) {
-      owners.set(name, owner ?? placement);
-    } else if (isPinned(placement)) {
-      const tag = digestTag(placement.root.digest);
-      owners.set(`${placement.repository}:${tag}`, { ...placement, tag });
-    } else {
-      throw new OciError(
-        'CONFLICT',
-        `${owner.reference} and ${placement.reference} are different images, and both would be ${name} in registry/`,
-        {
-          hint: 'A cluster asks for images without their host. Use one of them, or another tag for one.',
-        },
-      );
-    }
-  }
-  return [...owners.values()].sort(
-    (a, b) => compareBytes(a.repository, b.repository) || compareBytes(a.tag, b.tag),
-  );
 }
 
 /** The placed images as a registry, read from the store. */

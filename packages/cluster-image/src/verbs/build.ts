@@ -85,6 +85,7 @@ export const buildVerb: Verb<typeof options, Built> = {
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { configuration, store } = workspace;
+      const { keepHosts } = configuration;
       const targets = given.output.map(parseTarget);
       const reference = imageName(given.tag, targets);
       const name = formatReference(reference);
@@ -108,7 +109,7 @@ export const buildVerb: Verb<typeof options, Built> = {
       const source = await sourceOf(opened, kubefile.path, given, targets, workspace);
       const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
       const image = await assemble(
-        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers },
+        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers, keepHosts },
         workshop,
         workspace.context,
       );
