@@ -4,7 +4,7 @@ import { directory } from '@cluster-image/storage';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
 import { helmTemplate } from './helm.ts';
-import { driftOf, requirePinned, requireResolved } from './lock/check.ts';
+import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -60,6 +60,7 @@ export async function lockedContext(
   const { platforms, command } = options;
   const discovery = await discoverIn(context, options, workspace);
   requireResolved(discovery);
+  tellSuspects(discovery, workspace.configuration, workspace.context);
   const lockfile = await readLockfile(context.tree);
   if (lockfile && !options.leavesNothing) {
     const path = join(context.path, lockfileName);

@@ -1,5 +1,6 @@
-import { formatPlatform, OciError, type Platform } from '@cluster-image/oci';
+import { type Context, formatPlatform, OciError, type Platform } from '@cluster-image/oci';
 import type { Discovery, Found, Origin } from '../discover/discovery.ts';
+import type { DiscoverSettings } from '../discover/settings.ts';
 import { type LockedImage, type Lockfile, lockfileName } from './lockfile.ts';
 
 export interface Drift {
@@ -121,6 +122,33 @@ export function requireResolved({ unresolved }: Discovery): void {
       hint: 'Mend them; or say in cluster-image.json what they stand for (resolve), or that they are nothing to pack (ignore).',
     },
   );
+}
+
+/**
+ * Tells of what looks like an image and is not packed, so that nobody has to find out on the cluster.
+ *
+ * Throws INPUT_INVALID, with all of it, where that has to be decided.
+ */
+export function tellSuspects(
+  { suspects }: Discovery,
+  { strict = false }: Pick<DiscoverSettings, 'strict'>,
+  context: Context,
+): void {
+  if (suspects.length === 0) return;
+  const lines = suspects.map(
+    ({ text, reason, origins }) => `  ${text}  (${originText(origins[0])}, ${reason})`,
+  );
+  const what = suspects.length === 1 ? 'text looks' : 'texts look';
+  const message = `${suspects.length} ${what} like an image and nobody has said whether to pack it`;
+  const hint = 'Name them under accept or ignore in cluster-image.json.';
+  if (strict) throw new OciError('INPUT_INVALID', `${message}:\n${lines.join('\n')}`, { hint });
+  const [first = '', ...others] = suspects.map(({ text }) => text);
+  const rest = others.length === 0 ? '' : ` and ${others.length} more`;
+  context.report({
+    type: 'warning',
+    message: `${message}: ${first || 'a container without image'}${rest}`,
+    hint: `${hint} \`cluster-image discover\` lists them`,
+  });
 }
 
 export function originText(origin: Origin | undefined): string {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { bytes, formatReference, OciError, parseReference } from '@cluster-image/oci';
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
+import { placedNames } from '../assemble/names.ts';
 import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery } from '../discover/discovery.ts';
 import {
@@ -10,6 +11,7 @@ import {
   requirePinned,
   requireResolved,
   requireUsed,
+  tellSuspects,
 } from '../lock/check.ts';
 import { lock } from '../lock/lock.ts';
 import { formatLockfile, type Lockfile, lockfileName, readLockfile } from '../lock/lockfile.ts';
@@ -66,6 +68,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const discovery = await discoverIn(directory, { ...given, buildArguments }, workspace);
       requireResolved(discovery);
+      tellSuspects(discovery, configuration, workspace.context);
       const existing = await readLockfile(directory.tree);
       const platforms = platformsOf(given.platform, configuration);
       if (given.check) {
@@ -85,6 +88,8 @@ export const lockVerb: Verb<typeof options, Locked> = {
         { platforms, update },
         workspace.context,
       );
+      // What could not be built is not pinned.
+      for (const platform of platforms) placedNames(locked, platform, configuration);
       const text = formatLockfile(locked);
       if (!existing || formatLockfile(existing) !== text) {
         await saveFile(join(directory.path, lockfileName), bytes(text));

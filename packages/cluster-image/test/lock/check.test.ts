@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { parsePlatform } from '@cluster-image/oci';
+import { createContext, type Event, parsePlatform } from '@cluster-image/oci';
 import { describe, expect, test } from 'vitest';
 import {
   driftOf,
@@ -8,6 +8,7 @@ import {
   requirePinned,
   requireResolved,
   requireUsed,
+  tellSuspects,
 } from '../../src/lock/check.ts';
 import { type Lockfile, parseLockfile } from '../../src/lock/lockfile.ts';
 import { discoveryOf } from '../upstream.ts';
@@ -142,7 +143,7 @@ describe('an error of drift', () => {
         message: `2 image references cannot be resolved:
   f.yaml:3, helm template charts/web: a:{{ .x }}: a template that is not filled in
   g.yaml: not YAML`,
-        hint: expect.stringContaining('.sealignore'),
+        hint: expect.stringContaining('cluster-image.json'),
       }),
     );
     expect(() => requireResolved(discoveryOf(['a.io/b:1']))).not.toThrow();
@@ -156,5 +157,44 @@ describe('an error of drift', () => {
     [{ file: 'a', via: 'helm template a' }, 'a, helm template a'],
   ])('tells the place %j', (origin, text) => {
     expect(originText(origin)).toBe(text);
+  });
+});
+
+describe('what looks like an image', () => {
+  const suspects = ['quay.io/a/b:v1', 'quay.io/a/c:v1'].map((text, at) => ({
+    text,
+    reason: 'in args',
+    origins: [{ file: 'manifests/a.yaml', line: at + 3 }],
+  }));
+  const discovery = { ...discoveryOf([]), suspects };
+
+  function told(given: typeof discovery, settings = {}): readonly Event[] {
+    const events: Event[] = [];
+    tellSuspects(given, settings, createContext({ report: (event) => void events.push(event) }));
+    return events;
+  }
+
+  test('is a warning that names it and says what to do', () => {
+    expect(told(discovery)).toEqual([
+      {
+        type: 'warning',
+        message:
+          '2 texts look like an image and nobody has said whether to pack it: quay.io/a/b:v1 and 1 more',
+        hint: 'Name them under accept or ignore in cluster-image.json. `cluster-image discover` lists them',
+      },
+    ]);
+    expect(told({ ...discovery, suspects: [] })).toEqual([]);
+  });
+
+  test('is an error that names all of it where that has to be decided', () => {
+    expect(() => told(discovery, { strict: true })).toThrow(
+      expect.objectContaining({
+        code: 'INPUT_INVALID',
+        message: `2 texts look like an image and nobody has said whether to pack it:
+  quay.io/a/b:v1  (manifests/a.yaml:3, in args)
+  quay.io/a/c:v1  (manifests/a.yaml:4, in args)`,
+      }),
+    );
+    expect(told({ ...discovery, suspects: [] }, { strict: true })).toEqual([]);
   });
 });

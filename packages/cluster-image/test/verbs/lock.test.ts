@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, rm, stat } from 'node:fs/promises';
 import {
   type FaultRegistry,
@@ -56,6 +57,46 @@ describe('lock', () => {
     expect([again.changes, upstream.log.length]).toEqual([[], asked]);
     expect([after.ino, after.mtimeNs]).toEqual([before.ino, before.mtimeNs]);
     expect(lockVerb.lines(again)).toEqual(['cluster-image.lock.json pins 2 images, as before']);
+  });
+
+  test('refuses two images that would have one name, unless hosts are kept', async () => {
+    const [first, second] = [await faultRegistry(), await faultRegistry()];
+    await putImages(first, { 'acme/web:1': web });
+    await putImages(second, { 'acme/web:1': moved });
+    const hosts = [first.host, second.host];
+    const shim = hosts.map((host) => `${host}/acme/web:1\n`).join('');
+    const files = { 'cluster/Kubefile': 'FROM scratch\n', 'cluster/images/shim/a': shim };
+    const here = await place(files);
+    const options = { context: 'cluster', plainHttp: hosts };
+    const error = await failureOf(here.run(lockVerb, options));
+    expect(error.code).toBe('CONFLICT');
+    for (const host of hosts) expect(error.message).toContain(`${host}/acme/web:1`);
+    const lockfile = here.path('cluster/cluster-image.lock.json');
+    expect(existsSync(lockfile)).toBe(false);
+    await putFiles(here.root, { 'cluster/cluster-image.json': '{ "keepHosts": true }' });
+    expect((await here.run(lockVerb, options)).images).toBe(2);
+  });
+
+  test('packs no suspect, and tells of it; refuses it where that was asked for', async () => {
+    const manifest = 'spec: {args: ["--helper=quay.io/a/b:v1"]}\n';
+    const here = await place({
+      'cluster/Kubefile': 'FROM scratch\n',
+      'cluster/manifests/a.yaml': manifest,
+    });
+    expect((await here.run(lockVerb, { context: 'cluster' })).images).toBe(0);
+    const warnings = here.events.filter(({ type }) => type === 'warning');
+    expect(warnings).toEqual([
+      expect.objectContaining({ message: expect.stringContaining('quay.io/a/b:v1') }),
+    ]);
+    await putFiles(here.root, { 'cluster/cluster-image.json': '{ "strict": true }' });
+    const error = await failureOf(here.run(lockVerb, { context: 'cluster' }));
+    expect([error.code, error.message]).toEqual([
+      'INPUT_INVALID',
+      expect.stringContaining('quay.io/a/b:v1  (manifests/a.yaml:1, '),
+    ]);
+    const ignore = '{ "strict": true, "ignore": ["quay.io/a/*"] }';
+    await putFiles(here.root, { 'cluster/cluster-image.json': ignore });
+    expect((await here.run(lockVerb, { context: 'cluster' })).images).toBe(0);
   });
 
   test('does not move a pin unless it is asked to, and then only that one', async () => {
