@@ -26,6 +26,8 @@ export interface Suspect {
   readonly text: string;
   readonly reason: string;
   readonly origins: readonly Origin[];
+  /** What its registry said, where it was asked. */
+  readonly probed?: 'found' | 'absent' | 'unknown';
 }
 
 /** A place where an image is meant, but not which. */

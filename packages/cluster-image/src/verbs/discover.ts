@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { originText } from '../lock/check.ts';
-import { commonOptions, withWorkspace } from '../workspace.ts';
+import { probe } from '../probe.ts';
+import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
@@ -13,7 +14,11 @@ const options = commonOptions.extend({
   strict: z
     .boolean()
     .default(false)
-    .describe('Fail when something looks like an image and is none for sure'),
+    .describe('Fail when something looks like an image and nobody has said whether it is one'),
+  probe: z
+    .boolean()
+    .default(false)
+    .describe('Ask registries whether what looks like an image is there'),
 });
 
 export const discoverVerb: Verb<typeof options, Discovery> = {
@@ -26,7 +31,8 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
       const { file, buildArg, why } = given;
       const buildArguments = buildArgumentsOf(buildArg, workspace.configuration);
       const opened = await openContext(workspace.path(given.context));
-      const found = await discoverIn(opened, { file, buildArguments }, workspace);
+      const read = await discoverIn(opened, { file, buildArguments }, workspace);
+      const found = given.probe ? await probed(read, workspace) : read;
       return why === undefined ? found : about(formatReference(parseReference(why)), found);
     }),
   lines({ images, bases, suspects, unresolved }) {
@@ -40,7 +46,8 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
       ...section(
         'looks like an image, and is not packed:',
         suspects,
-        ({ text, reason, origins }) => `${text}  (${originText(origins[0])}, ${reason})`,
+        ({ text, reason, origins, probed }) =>
+          `${text}  (${[originText(origins[0]), reason, ...(probed ? [probed] : [])].join(', ')})`,
       ),
       ...section(
         'cannot be resolved:',
@@ -52,6 +59,10 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
   failed: ({ suspects, unresolved }, given) =>
     unresolved.length > 0 || (given?.strict === true && suspects.length > 0),
 };
+
+async function probed(found: Discovery, { network, context }: Workspace): Promise<Discovery> {
+  return { ...found, suspects: await probe(found.suspects, network.upstream, context) };
+}
 
 /** What was found of one reference. */
 function about(asked: string, { images, bases, suspects }: Discovery): Discovery {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { discoverVerb } from '../../src/verbs/discover.ts';
+import { desk } from '../desk.ts';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
 
@@ -44,6 +45,26 @@ describe('discover', () => {
     expect(discoverVerb.failed?.(found, options)).toBe(true);
     const sound = await run(discoverVerb, { ...options, why: 'a.io/web:2' });
     expect(discoverVerb.failed?.(sound, options)).toBe(false);
+  });
+
+  test('with --probe says of what looks like an image whether it is there', async () => {
+    const { host } = await desk();
+    const args = ['1', '2'].map((tag) => `"--helper=${host}/acme/app:${tag}"`);
+    const files = { 'probed/manifests/a.yaml': `args: [${args.join(', ')}]` };
+    const probed = await place(files);
+    const found = await probed.run(discoverVerb, {
+      context: 'probed',
+      probe: true,
+      plainHttp: [host],
+    });
+    expect(found.suspects.map(({ text, probed }) => [text, probed])).toEqual([
+      [`${host}/acme/app:1`, 'found'],
+      [`${host}/acme/app:2`, 'absent'],
+    ]);
+    expect(discoverVerb.lines(found)).toContain(
+      `  ${host}/acme/app:1  (manifests/a.yaml:1, in args, found)`,
+    );
+    expect(found.images).toEqual([]);
   });
 
   test.each([
