@@ -1,10 +1,19 @@
 import { formatReference, parseReference } from '@cluster-image/oci';
 import { z } from 'zod';
-import { discoverIn, openContext } from '../context-directory.ts';
+import { type ContextDirectory, discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
-import { originText } from '../lock/check.ts';
+import { formatImages, type ListFormat, listFormats } from '../discover/formats.ts';
+import {
+  driftOf,
+  lockCommand,
+  originText,
+  requirePinned,
+  requireResolved,
+  tellSuspects,
+} from '../lock/check.ts';
+import { readLockfile } from '../lock/lockfile.ts';
 import { probe } from '../probe.ts';
-import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
+import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
@@ -19,9 +28,20 @@ const options = commonOptions.extend({
     .boolean()
     .default(false)
     .describe('Ask registries whether what looks like an image is there'),
+  format: z
+    .enum(['text', ...listFormats])
+    .default('text')
+    .describe(
+      'text for people; or the images alone, as other tools read them: list, images-lock, zarf, hauler',
+    ),
 });
 
-export const discoverVerb: Verb<typeof options, Discovery> = {
+export interface Discovered extends Discovery {
+  /** The images in the format of another tool, where one was asked for. */
+  readonly formatted?: string;
+}
+
+export const discoverVerb: Verb<typeof options, Discovered> = {
   name: 'discover',
   summary: 'List the images that a context refers to, and where',
   positional: ['context'],
@@ -33,9 +53,15 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
       const opened = await openContext(workspace.path(given.context));
       const read = await discoverIn(opened, { file, buildArguments }, workspace);
       const found = given.probe ? await probed(read, workspace) : read;
-      return why === undefined ? found : about(formatReference(parseReference(why)), found);
+      if (why !== undefined) return about(formatReference(parseReference(why)), found);
+      if (given.format === 'text') return found;
+      return {
+        ...found,
+        formatted: await formatted(given, given.format, found, opened, workspace),
+      };
     }),
-  lines({ images, bases, suspects, unresolved }) {
+  lines({ images, bases, suspects, unresolved, formatted }) {
+    if (formatted !== undefined) return formatted.trimEnd().split('\n');
     const named = [...images, ...bases];
     return [
       ...named.flatMap(({ reference, origins }) => [
@@ -62,6 +88,29 @@ export const discoverVerb: Verb<typeof options, Discovery> = {
 
 async function probed(found: Discovery, { network, context }: Workspace): Promise<Discovery> {
   return { ...found, suspects: await probe(found.suspects, network.upstream, context) };
+}
+
+/**
+ * The images as another tool reads them. Throws INPUT_INVALID where some cannot be told, or are undecided
+ * although that is refused; and, for a format that has digests, LOCK_DRIFT where the lockfile does not pin them all.
+ */
+async function formatted(
+  given: z.infer<typeof options>,
+  format: ListFormat,
+  found: Discovery,
+  { tree }: ContextDirectory,
+  { configuration, context }: Workspace,
+): Promise<string> {
+  requireResolved(found);
+  tellSuspects(found, { strict: given.strict }, context);
+  if (format !== 'images-lock') return formatImages(format, found.images);
+  const lockfile = await readLockfile(tree);
+  const platforms = platformsOf([], configuration);
+  requirePinned(
+    driftOf({ ...found, bases: [] }, lockfile, platforms),
+    lockCommand({ ...given, platform: [] }),
+  );
+  return formatImages(format, found.images, lockfile?.images);
 }
 
 /** What was found of one reference. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { discoverVerb } from '../../src/verbs/discover.ts';
+import { putFiles } from '../context.ts';
 import { desk } from '../desk.ts';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
@@ -87,6 +88,50 @@ describe('discover', () => {
     expect((await failureOf(run(discoverVerb, { context: 'cluster', why: 'A b' }))).code).toBe(
       'REFERENCE_INVALID',
     );
+  });
+
+  test('writes the images alone in the format of another tool', async () => {
+    const { run } = await place(files);
+    const listed = await run(discoverVerb, { context: 'cluster', format: 'list' });
+    expect(discoverVerb.lines(listed)).toEqual(['a.io/web:2', 'docker.io/library/nginx:latest']);
+    const hauler = await run(discoverVerb, { context: 'cluster', format: 'hauler' });
+    expect(discoverVerb.lines(hauler)).toContain('    - name: a.io/web:2');
+  });
+
+  test('writes no list that lacks what cannot be told', async () => {
+    const { run } = await place({ 'cluster/manifests/pod.yaml': 'containers: [{image: "a b"}]\n' });
+    const error = await failureOf(run(discoverVerb, { context: 'cluster', format: 'list' }));
+    expect([error.code, error.message]).toEqual(['INPUT_INVALID', expect.stringContaining('a b')]);
+  });
+
+  test('takes the digests of an ImagesLock from the lockfile, which has to have them', async () => {
+    const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
+    const pin = (digit: string) => ({
+      digest: digest(digit),
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      size: 2,
+      manifests: { 'linux/amd64': { digest: digest(digit), size: 2 } },
+    });
+    const lockfile = (images: object): string =>
+      JSON.stringify({ lockfileVersion: 1, platforms: ['linux/amd64'], images, bases: {} });
+    const { run, path } = await place(files);
+    const write = { context: 'cluster', format: 'images-lock' } as const;
+    const error = await failureOf(run(discoverVerb, write));
+    expect([error.code, error.hint]).toEqual([
+      'LOCK_DRIFT',
+      expect.stringContaining('cluster-image lock cluster'),
+    ]);
+    await putFiles(path('cluster'), {
+      'cluster-image.lock.json': lockfile({
+        'a.io/web:2': pin('1'),
+        'docker.io/library/nginx:latest': pin('2'),
+      }),
+    });
+    const written = discoverVerb.lines(await run(discoverVerb, write));
+    expect(written.filter((line) => line.includes('digest: '))).toEqual([
+      `      - digest: ${digest('1')}`,
+      `      - digest: ${digest('2')}`,
+    ]);
   });
 
   test('fails, with a result to show, where a reference cannot be told', async () => {
