@@ -156,7 +156,7 @@ function bodyOf(
 }
 
 /** The same body, given up with TIMEOUT once it only trickles. */
-async function* flowing(
+export async function* flowing(
   body: AsyncIterable<Uint8Array>,
   now: () => number,
   what: string,

@@ -9,11 +9,13 @@ import {
 } from '@cluster-image/oci';
 import { authorizer } from './authorizer.ts';
 import { anonymous, type Credentials } from './credentials.ts';
+import { download } from './download.ts';
 import { exchange } from './exchange.ts';
 import { mirrored } from './mirrored.ts';
+import type { Origin } from './origin.ts';
 import { patience } from './patience.ts';
 import { type RemoteRegistry, remote } from './remote.ts';
-import { type TransportOptions, transport } from './transport.ts';
+import { plainHttpHint, type TransportOptions, transport } from './transport.ts';
 
 /** What is configured about one registry host. */
 export interface HostOptions {
@@ -51,7 +53,20 @@ export interface Network {
   registry(host: string): RemoteRegistry;
   /** All of them as one, for reading; repositories are named `host/path` and mirrors are asked first. */
   readonly upstream: RegistryReader;
+  /**
+   * The file at a URL that a web server names, whole; undefined where there is none. Credentials are
+   * the server's own and are shown to nobody else; where it leads is bounded as for redirects. Throws
+   * UPSTREAM for a file over the limit, and USAGE for a server without TLS that is not configured so.
+   */
+  download(url: URL, options: DownloadOptions): Promise<Uint8Array | undefined>;
   close(): Promise<void>;
+}
+
+export interface DownloadOptions {
+  /** Any URL of the server. */
+  readonly server: URL;
+  /** The most that the file may have, in bytes. */
+  readonly limit: number;
 }
 
 export function network(options: NetworkOptions): Network {
@@ -59,12 +74,13 @@ export function network(options: NetworkOptions): Network {
   const sender = transport(options);
   const registries = new Map<string, RemoteRegistry>();
   const readers = new Map<string, RegistryReader>();
+  const servers = new Map<string, Origin>();
 
   function optionsOf(host: string): HostOptions {
     return options.hosts?.[host] ?? {};
   }
 
-  function at(url: URL, host: string, prefix: string): RemoteRegistry {
+  function at(url: URL, host: string, prefix: string): Origin {
     const { insecure = false, tokenHosts = [] } = optionsOf(host);
     const origin = new URL(url.origin);
     const waiting = patience({ host, context, sleep, now });
@@ -78,7 +94,7 @@ export function network(options: NetworkOptions): Network {
       asked: waiting.asked,
       send: (request) => sender.send(request, context.signal),
     });
-    return remote({
+    return {
       host,
       url: origin,
       prefix,
@@ -93,11 +109,11 @@ export function network(options: NetworkOptions): Network {
       patience: waiting,
       credentials: authority.described,
       context,
-    });
+    };
   }
 
   function registry(host: string): RemoteRegistry {
-    const known = registries.get(host) ?? at(urlOf(host, optionsOf(host)), host, '');
+    const known = registries.get(host) ?? remote(at(urlOf(host, optionsOf(host)), host, ''));
     registries.set(host, known);
     return known;
   }
@@ -110,7 +126,7 @@ export function network(options: NetworkOptions): Network {
       [
         ...mirrors.map((mirror) => async () => {
           const url = await mirror.url(host);
-          return at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, ''));
+          return remote(at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, '')));
         }),
         ...(options.others ?? []).map((open) => async () => byDigest(await open())),
         async () => registry(host),
@@ -147,7 +163,23 @@ export function network(options: NetworkOptions): Network {
     },
   };
 
-  return { registry, upstream, close: () => sender.close() };
+  function server(url: URL): Origin {
+    const known = servers.get(url.origin) ?? at(url, url.host, '');
+    if (url.protocol === 'http:' && !optionsOf(url.host).plainHttp) {
+      throw new OciError('USAGE', `${url.host} would be asked without TLS`, {
+        hint: plainHttpHint(url),
+      });
+    }
+    servers.set(url.origin, known);
+    return known;
+  }
+
+  return {
+    registry,
+    upstream,
+    download: async (url, { server: at, limit }) => download(server(at), url, limit),
+    close: () => sender.close(),
+  };
 }
 
 /** The same registry, which has no say in what a tag means. */

@@ -214,7 +214,8 @@ function isNotHttp(error: unknown): boolean {
 const certificateErrors =
   /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED|UNABLE_TO_(?:GET|VERIFY)|ERR_TLS_CERT|HOSTNAME_MISMATCH)/;
 
-function plainHttpHint(url: URL): string {
+/** How to reach a host that does not speak TLS. */
+export function plainHttpHint(url: URL): string {
   return `If it is meant to, allow plain HTTP for it: --plain-http ${url.host}.`;
 }
 

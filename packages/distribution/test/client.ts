@@ -1,4 +1,4 @@
-import { type NetworkOptions, network } from '@cluster-image/distribution';
+import { type Network, type NetworkOptions, network } from '@cluster-image/distribution';
 import {
   bytes,
   type Content,
@@ -20,6 +20,7 @@ import { expect, onTestFinished } from 'vitest';
 export interface Client {
   /** The registry at a host; that of the fault registry by default. */
   registry(host?: string): Registry;
+  readonly download: Network['download'];
   readonly events: readonly Event[];
   /** The waits between attempts in milliseconds, none of which was waited. */
   readonly waits: readonly number[];
@@ -46,7 +47,8 @@ export function clientOf(
     },
   });
   onTestFinished(() => created.close());
-  return { registry: (host = server.host) => created.registry(host), events, waits };
+  const { download } = created;
+  return { registry: (host = server.host) => created.registry(host), download, events, waits };
 }
 
 export interface BlobFixture extends Client {
