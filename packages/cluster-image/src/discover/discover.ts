@@ -6,9 +6,10 @@ import { findInCharts, type RenderChart } from './charts.ts';
 import { decisions } from './decisions.ts';
 import { type Discovery, type Findings, merge, nothing } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
-import { findInArchiveList, findInList, linesOf } from './lists.ts';
+import { findInArchiveList, linesOf } from './lists.ts';
 import { searchRules } from './search-rules.ts';
 import type { DiscoverSettings } from './settings.ts';
+import { belowImages, findBelowImages, toolLists } from './tool-lists.ts';
 
 /** The most that a manifest or list may hold, in bytes. */
 const fileLimit = 16 * 1024 * 1024;
@@ -32,19 +33,20 @@ const filesAtOnce = 16;
 export async function discover(tree: Tree, options: DiscoverOptions): Promise<Discovery> {
   const { settings = {} } = options;
   const rules = searchRules(settings.search);
-  const [charts, manifests, lists, archives, bases, ignored] = await Promise.all([
+  const [charts, manifests, lists, toolFiles, archives, bases, ignored] = await Promise.all([
     findInCharts(tree, options.render),
     findBelow(tree, 'manifests', /\.(?:ya?ml|json|tmpl)$/i, (text, file) =>
       findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
     ),
-    findBelow(tree, 'images/shim', /./, findInList),
+    findBelow(tree, 'images', belowImages, findBelowImages(rules)),
+    findInFiles(tree, toolLists, (text, file) => findInDocuments(text, file, { rules })),
     findIn(tree, await tree.entry('images/skopeo/tar.txt'), findInArchiveList),
     findBases(tree, options.buildArguments ?? {}, options.file),
     ignoredTexts(tree),
   ]);
   const decide = decisions(settings, ignored);
   return {
-    ...decide(merge([charts, manifests, lists, archives])),
+    ...decide(merge([charts, manifests, lists, toolFiles, archives])),
     bases: merge([{ ...nothing, images: bases }]).images,
   };
 }
@@ -63,6 +65,12 @@ async function findBelow(
     if (names.test(entry.path)) found.push(queue.add(() => findIn(tree, entry, find)));
   }
   return merge(await Promise.all(found));
+}
+
+async function findInFiles(tree: Tree, paths: readonly string[], find: Find): Promise<Findings> {
+  return merge(
+    await Promise.all(paths.map(async (path) => findIn(tree, await tree.entry(path), find))),
+  );
 }
 
 async function findIn(tree: Tree, entry: TreeEntry | undefined, find: Find): Promise<Findings> {

@@ -16,4 +16,26 @@ export const knownObjects: readonly SearchRule[] = [
     value: { repository: 'url', tag: 'ref.tag', digest: 'ref.digest' },
   },
   { group: 'tekton.dev', key: 'image', value: 'image' },
+  // Lists of other tools. An ImagesLock has digests of platforms beside, none of which is what a tag means.
+  { kind: 'ImagesLock', path: 'images.image', value: 'image' },
+  { group: 'content.hauler.cattle.io', kind: 'Images', path: 'spec.images.name', value: 'image' },
+  {
+    group: 'content.hauler.cattle.io',
+    kind: 'Charts',
+    path: 'spec.charts.repoURL',
+    value: 'elsewhere',
+  },
+  ...zarfPackage('ZarfPackageConfig'),
+  ...zarfPackage('ZarfInitConfig'),
 ];
+
+function zarfPackage(kind: string): readonly SearchRule[] {
+  return [
+    { kind, path: 'components.images', value: 'image' },
+    { kind, path: 'components.charts.url', value: 'elsewhere' },
+    { kind, path: 'components.manifests.files', value: 'elsewhere' },
+    { kind, path: 'components.manifests.kustomizations', value: 'elsewhere' },
+    { kind, path: 'components.import.url', value: 'elsewhere' },
+    { kind, path: 'metadata', value: 'none' },
+  ];
+}

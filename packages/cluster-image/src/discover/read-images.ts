@@ -99,6 +99,7 @@ export function readImages(contents: YamlNode | undefined, reading: Reading): Fi
     if (target?.kind === 'seq') {
       return target.items.map((item) => take(item, sought)).every(Boolean);
     }
+    if (sought === 'elsewhere') return target?.kind === 'scalar' && fetched(target);
     if (sought === 'yaml') return target?.kind === 'scalar' && embed(target);
     if (target?.kind === 'scalar') {
       if (sought !== 'image') return false;
@@ -153,6 +154,15 @@ export function readImages(contents: YamlNode | undefined, reading: Reading): Fi
       if (certainty === 'proven') unresolved.push({ text, reason: error.message, origin });
       else suspects.push({ text, reason: 'not an image reference', origins: [origin] });
     }
+  }
+
+  /** What is named by a path is in the context, and searched where it is. */
+  function fetched(node: YamlScalar): boolean {
+    const text = restore(node.text);
+    if (!text.includes('://')) return false;
+    const reason = 'from elsewhere, and not searched for images';
+    suspects.push({ text, reason, origins: [originOf(node)] });
+    return true;
   }
 
   function embed(node: YamlScalar): boolean {

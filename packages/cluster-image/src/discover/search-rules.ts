@@ -36,12 +36,18 @@ export function searchRules(own: readonly SearchRule[] = []): SearchRules {
 const anyMention = ['image', '\\/[\\w.-]*[:@]', '\\\\[xuU]', 'repository'];
 
 function mentionsOf(rules: readonly SearchRule[]): RegExp {
-  const keys = rules.flatMap(({ key, path, value }) => {
-    const last = key ?? path?.split('.').at(-1) ?? '';
-    if (value === 'image') return last.includes('*') ? '' : escaped(last);
+  const keys = rules.flatMap(({ key, path = '', value }) => {
+    // All keys of a path are there where it is; the longest is the rarest.
+    const names = key === undefined ? path.split('.') : [key];
+    const longest = names.filter((name) => !name.includes('*')).sort(byLength)[0] ?? '';
+    if (value === 'image' || value === 'elsewhere') return escaped(longest);
     return typeof value === 'object' ? escaped(value.repository.split('.').at(-1) ?? '') : [];
   });
   return new RegExp([...anyMention, ...new Set(keys)].join('|'), 'i');
+}
+
+function byLength(a: string, b: string): number {
+  return b.length - a.length;
 }
 
 function escaped(text: string): string {

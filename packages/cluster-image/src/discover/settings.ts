@@ -18,7 +18,7 @@ const searchSchema = z
       ),
     value: z
       .union([
-        z.enum(['image', 'yaml', 'none']),
+        z.enum(['image', 'yaml', 'elsewhere', 'none']),
         z.strictObject({
           registry: z.string().optional(),
           repository: z.string(),
@@ -28,7 +28,7 @@ const searchSchema = z
       ])
       .default('image')
       .describe(
-        'What is there: an image, or a list of them; YAML or JSON in a text; nothing that is an image; or a mapping whose entries of these names make up an image',
+        'What is there: an image, or a list of them; YAML or JSON in a text; the URL of something that has images and is not searched; nothing that is an image; or a mapping whose entries of these names make up an image',
       ),
   })
   .refine(({ key, path }) => (key === undefined) !== (path === undefined), {

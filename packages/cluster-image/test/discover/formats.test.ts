@@ -1,9 +1,10 @@
+import { type Digest, parseDigest } from '@cluster-image/oci';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { formatImages, type ListFormat } from '../../src/discover/formats.ts';
 import { findInList } from '../../src/discover/lists.ts';
 
-const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
+const digest = (digit: string): Digest => parseDigest(`sha256:${digit.repeat(64)}`);
 const nginx = 'docker.io/library/nginx:1.27';
 const pinned = `a.io/team/app:1@${digest('a')}`;
 const images = [
@@ -17,7 +18,7 @@ const images = [
 ];
 const comment = '# docker.io/acme/app:1 is in docker-archive:images/skopeo/app.tar\n';
 
-const pin = (manifests: Readonly<Record<string, string>>) => ({
+const pin = (manifests: Readonly<Record<string, Digest>>) => ({
   digest: digest('f'),
   mediaType: 'application/vnd.oci.image.index.v1+json',
   size: 1,
