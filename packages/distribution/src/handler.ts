@@ -1,45 +1,62 @@
 import {
   bytes,
-  type Content,
   codeOf,
+  type Digest,
   isDigest,
-  OciError,
   type Range,
+  type Referring,
+  type Registry,
   type RegistryReader,
+  type Removable,
+  type Spool,
 } from '@cluster-image/oci';
+import {
+  empty,
+  type Handler,
+  json,
+  refusal,
+  type ServerRequest,
+  type ServerResponse,
+} from './answers.ts';
+import { putManifest } from './pushed-manifest.ts';
+import { referrers } from './referrers.ts';
 import { formatRoute, type Page, pageLimit, parseRoute, type Route } from './route.ts';
+import { uploads } from './uploads.ts';
 
-/** A request as it came: the target is path and query, not decoded; header names are lower-case. */
-export interface ServerRequest {
-  readonly method: string;
-  readonly target: string;
-  readonly headers: Readonly<Record<string, string | undefined>>;
+export interface HandlerOptions {
+  /** Takes what is pushed; without it the registry is read-only. */
+  readonly pushes?: Registry & Spool;
+  /** Forgets what is deleted; without it nothing can be. */
+  readonly deletes?: Removable;
+  /** Knows what is about a manifest, beside what clients have listed themselves. */
+  readonly referring?: Referring;
 }
-
-export interface ServerResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Absent for HEAD and where there is none. */
-  readonly body?: { readonly content: Content; readonly range?: Range };
-}
-
-/** Answers requests. Needs no port: tests and other servers call it as it is. */
-export type Handler = (request: ServerRequest) => Promise<ServerResponse>;
 
 /**
- * Serves a registry for reading: manifests, blobs with ranges, tags, catalog.
- * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pull
+ * Serves a registry: manifests, blobs with ranges, tags, catalog and referrers; uploads and deletion
+ * where that is wanted. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
-export function handler(reader: RegistryReader): Handler {
+export function handler(reader: RegistryReader, options: HandlerOptions = {}): Handler {
+  const { pushes } = options;
+  const served: Served = {
+    ...options,
+    reader,
+    ...(pushes && { uploads: uploads(pushes, pushes) }),
+  };
   return async (request) => {
-    const response = await answer(reader, request);
+    const response = await answer(served, request);
     const headers = { 'docker-distribution-api-version': 'registry/2.0', ...response.headers };
     if (request.method !== 'HEAD') return { ...response, headers };
     return { status: response.status, headers };
   };
 }
 
-async function answer(reader: RegistryReader, request: ServerRequest): Promise<ServerResponse> {
+interface Served extends HandlerOptions {
+  readonly reader: RegistryReader;
+  readonly uploads?: ReturnType<typeof uploads>;
+}
+
+async function answer(served: Served, request: ServerRequest): Promise<ServerResponse> {
   let route: Route | undefined;
   try {
     route = parseRoute(request.target);
@@ -48,9 +65,17 @@ async function answer(reader: RegistryReader, request: ServerRequest): Promise<S
     return refusal(400, code, error instanceof Error ? error.message : 'invalid');
   }
   if (!route) return refusal(404, 'UNSUPPORTED', 'no such endpoint');
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return refusal(405, 'UNSUPPORTED', 'this registry is read-only', { allow: 'GET, HEAD' });
+  const { reader } = served;
+  const { method } = request;
+  if (route.kind === 'uploads' || route.kind === 'upload') return upload(served, route, request);
+  if (method === 'PUT' && route.kind === 'manifest' && served.pushes) {
+    return putManifest(served.pushes, route, request);
   }
+  if (method === 'DELETE' && served.deletes) {
+    if (route.kind === 'manifest') return removeManifest(served.deletes, route);
+    if (route.kind === 'blob') return removeBlob(served.deletes, route);
+  }
+  if (method !== 'GET' && method !== 'HEAD') return notAllowed(served, route);
   switch (route.kind) {
     case 'ping':
       return json({});
@@ -62,9 +87,52 @@ async function answer(reader: RegistryReader, request: ServerRequest): Promise<S
       return tags(reader, route);
     case 'catalog':
       return catalog(reader, route);
-    case 'uploads':
-      return refusal(404, 'BLOB_UPLOAD_UNKNOWN', 'this registry is read-only');
+    case 'referrers':
+      return referrers(reader, served.referring, route);
   }
+}
+
+function notAllowed({ pushes, deletes }: Served, { kind }: Route): ServerResponse {
+  const more = [
+    ...(pushes && kind === 'manifest' ? ['PUT'] : []),
+    ...(deletes && (kind === 'manifest' || kind === 'blob') ? ['DELETE'] : []),
+  ];
+  const why = pushes ? 'this is not possible here' : 'this registry is read-only';
+  return refusal(405, 'UNSUPPORTED', why, { allow: ['GET', 'HEAD', ...more].join(', ') });
+}
+
+async function upload(
+  { uploads }: Served,
+  route: Route & { readonly kind: 'uploads' | 'upload' },
+  request: ServerRequest,
+): Promise<ServerResponse> {
+  if (!uploads) {
+    const isReading = request.method === 'GET' || request.method === 'HEAD';
+    if (isReading) return refusal(404, 'BLOB_UPLOAD_UNKNOWN', 'this registry is read-only');
+    return refusal(405, 'UNSUPPORTED', 'this registry is read-only', { allow: 'GET, HEAD' });
+  }
+  if (route.kind === 'upload') return uploads.continued(route, request);
+  if (request.method === 'POST') return uploads.begin(route, request);
+  return refusal(405, 'UNSUPPORTED', 'uploads begin with POST', { allow: 'POST' });
+}
+
+async function removeManifest(
+  registry: Removable,
+  { repository, reference }: Route & { readonly kind: 'manifest' },
+): Promise<ServerResponse> {
+  const isRemoved = isDigest(reference)
+    ? await registry.removeManifest(repository, reference)
+    : await registry.removeTag(repository, reference);
+  if (isRemoved) return empty(202);
+  return refusal(404, 'MANIFEST_UNKNOWN', `${repository} has no ${reference}`);
+}
+
+async function removeBlob(
+  registry: Removable,
+  { repository, digest }: { readonly repository: string; readonly digest: Digest },
+): Promise<ServerResponse> {
+  if (await registry.removeBlob(repository, digest)) return empty(202);
+  return refusal(404, 'BLOB_UNKNOWN', `${repository} has no blob ${digest}`);
 }
 
 async function manifest(
@@ -205,33 +273,4 @@ function linkTo(route: Route): string {
 function isUnchanged(request: ServerRequest, etag: string): boolean {
   const known = (request.headers['if-none-match'] ?? '').split(',').map((tag) => tag.trim());
   return known.some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag);
-}
-
-function json(value: unknown, headers: Readonly<Record<string, string>> = {}): ServerResponse {
-  const content = bytes(JSON.stringify(value));
-  return {
-    status: 200,
-    headers: {
-      'content-type': 'application/json',
-      'content-length': String(content.size),
-      ...headers,
-    },
-    body: { content },
-  };
-}
-
-/** https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes */
-function refusal(
-  status: number,
-  code: string,
-  message: string,
-  headers: Readonly<Record<string, string>> = {},
-): ServerResponse {
-  return { ...json({ errors: [{ code, message }] }, headers), status };
-}
-
-/** What a failure behind the handler looks like from outside. */
-export function failed(error: unknown): ServerResponse {
-  const message = error instanceof OciError ? error.message : 'internal error';
-  return refusal(500, 'UNKNOWN', message);
 }

@@ -1,7 +1,14 @@
+export * from './answers.ts';
 export * from './credentials.ts';
 export * from './handler.ts';
 export * from './listen.ts';
 export * from './network.ts';
 export type { Proxies as Proxy } from './proxy.ts';
 export * from './route.ts';
-export type { TransportOptions } from './transport.ts';
+export {
+  type HttpResponse,
+  readText,
+  type Transport,
+  type TransportOptions,
+  transport,
+} from './transport.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse as NodeResponse } from 'node:http';
 import { OciError } from '@cluster-image/oci';
-import { failed, type Handler, type ServerResponse } from './handler.ts';
+import { failed, type Handler, type ServerResponse } from './answers.ts';
 
 export interface ListenOptions {
   /** 0, the default, takes any that is free. */
@@ -61,8 +61,14 @@ async function serve(
   const { method = '', url: target = '' } = request;
   const headers: Record<string, string | undefined> = {};
   for (const [name, value] of Object.entries(request.headers)) headers[name] = String(value);
+  const answer = await handler({
+    method,
+    target,
+    headers,
+    body: request.iterator({ destroyOnReturn: false }),
+  }).catch(failed);
+  // Whatever was not read of the request would hold the connection up.
   request.resume();
-  const answer = await handler({ method, target, headers }).catch(failed);
   // Bytes that are missing are a failure, not a client that waits for them.
   response.strictContentLength = true;
   response.writeHead(answer.status, answer.headers);

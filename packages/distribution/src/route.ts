@@ -18,6 +18,22 @@ export type Route =
       readonly repository: string;
       readonly mount?: Digest;
       readonly from?: string;
+      /** The whole blob comes with the request. */
+      readonly digest?: Digest;
+    }
+  /** An upload under way; `digest` ends it. */
+  | {
+      readonly kind: 'upload';
+      readonly repository: string;
+      readonly id: string;
+      readonly digest?: Digest;
+    }
+  /** What is about a manifest. */
+  | {
+      readonly kind: 'referrers';
+      readonly repository: string;
+      readonly digest: Digest;
+      readonly artifactType?: string;
     };
 
 /** Part of a listing: at most `n` names (or as many as there may be at once), those after `last`. */
@@ -41,8 +57,16 @@ export function formatRoute(route: Route): string {
     case 'blob':
       return `/v2/${route.repository}/blobs/${digestOf(route.digest)}`;
     case 'uploads': {
-      const { mount, from } = route;
-      return `/v2/${route.repository}/blobs/uploads/${query({ mount, from })}`;
+      const { mount, from, digest } = route;
+      return `/v2/${route.repository}/blobs/uploads/${query({ mount, from, digest })}`;
+    }
+    case 'upload': {
+      const { repository, id, digest } = route;
+      return `/v2/${repository}/blobs/uploads/${uploadOf(id)}${query({ digest })}`;
+    }
+    case 'referrers': {
+      const { repository, digest, artifactType } = route;
+      return `/v2/${repository}/referrers/${digestOf(digest)}${query({ artifactType })}`;
     }
   }
 }
@@ -78,6 +102,28 @@ export function parseRoute(target: string): Route | undefined {
       repository: repositoryOf(uploads[1]),
       ...(mount !== null && { mount: digestOf(mount) }),
       ...(from !== null && { from: repositoryOf(from) }),
+      ...digestIn(search),
+    };
+  }
+  const upload = /^\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/.exec(path);
+  if (upload) {
+    const [, name, id = ''] = upload;
+    return {
+      kind: 'upload',
+      repository: repositoryOf(name),
+      id: uploadOf(id),
+      ...digestIn(search),
+    };
+  }
+  const referrers = /^\/v2\/(.+)\/referrers\/([^/]+)$/.exec(path);
+  if (referrers) {
+    const [, name, digest = ''] = referrers;
+    const artifactType = search.get('artifactType');
+    return {
+      kind: 'referrers',
+      repository: repositoryOf(name),
+      digest: digestOf(digest),
+      ...(artifactType !== null && { artifactType }),
     };
   }
   // A name may hold these words too; the last one counts.
@@ -87,6 +133,17 @@ export function parseRoute(target: string): Route | undefined {
   const repository = repositoryOf(name);
   if (kind === 'blobs') return { kind: 'blob', repository, digest: digestOf(last) };
   return { kind: 'manifest', repository, reference: referenceOf(last) };
+}
+
+function digestIn(search: URLSearchParams): { readonly digest?: Digest } {
+  const digest = search.get('digest');
+  return digest === null ? {} : { digest: digestOf(digest) };
+}
+
+/** The name of an upload is ours, so that it is nothing but letters, digits and hyphens. */
+function uploadOf(id: string): string {
+  if (/^[\w-]{1,64}$/.test(id)) return id;
+  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(id)} is not the name of an upload`);
 }
 
 function referenceOf(text: string): string {

@@ -87,6 +87,9 @@ export interface ImageManifest extends Bytes {
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly artifactType?: string;
+  /** What it is about, for instance what it signs. */
+  readonly subject?: Descriptor;
 }
 
 /** https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md */
@@ -94,6 +97,8 @@ export interface IndexManifest extends Bytes {
   readonly kind: 'index';
   readonly manifests: readonly Descriptor[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
 }
 
 export type Manifest = ImageManifest | IndexManifest;
@@ -139,14 +144,28 @@ export function parseManifest(
     checkMediaType(mediaType, declared, [mediaTypes.ociIndex, mediaTypes.dockerList], invalid);
     const { manifests, annotations = {} } = index;
     checkSizes(manifests, invalid);
-    return { kind: 'index', mediaType, ...common, manifests, annotations };
+    const about = aboutOf(index);
+    return { kind: 'index', mediaType, ...common, manifests, annotations, ...about };
   }
   const image = read(imageSchema, json, invalid);
   const mediaType = image.mediaType ?? mediaTypes.ociManifest;
   checkMediaType(mediaType, declared, [mediaTypes.ociManifest, mediaTypes.dockerManifest], invalid);
   const { config, layers, annotations = {} } = image;
   checkSizes([config, ...layers], invalid);
-  return { kind: 'image', mediaType, ...common, config, layers, annotations };
+  const about = aboutOf(image);
+  return { kind: 'image', mediaType, ...common, config, layers, annotations, ...about };
+}
+
+type About = Pick<Manifest, 'artifactType' | 'subject'>;
+
+function aboutOf({
+  artifactType,
+  subject,
+}: {
+  artifactType?: string | undefined;
+  subject?: Descriptor | undefined;
+}): About {
+  return { ...(artifactType !== undefined && { artifactType }), ...(subject && { subject }) };
 }
 
 type Invalid = (why: string, cause?: unknown) => OciError;
@@ -184,6 +203,21 @@ function checkSizes(descriptors: readonly Descriptor[], invalid: Invalid): void 
 /** The descriptor of a manifest. */
 export function describe(manifest: Manifest): Descriptor {
   return { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.size };
+}
+
+/**
+ * How a manifest that is about another is listed there.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers
+ */
+export function describeReferrer(manifest: Manifest): Descriptor {
+  const { annotations } = manifest;
+  const own = manifest.artifactType ?? '';
+  const artifactType = own !== '' || manifest.kind === 'index' ? own : manifest.config.mediaType;
+  return {
+    ...describe(manifest),
+    ...(artifactType !== '' && { artifactType }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+  };
 }
 
 /** Whether a media type is that of an index, under either name. */

@@ -1,7 +1,7 @@
-import { bytes, readVerified } from './content.ts';
+import { bytes, concat, readVerified } from './content.ts';
 import { type Digest, isDigest } from './digest.ts';
-import { describe, type Manifest } from './manifest.ts';
-import type { Registry } from './registry.ts';
+import { describe, describeReferrer, type Manifest } from './manifest.ts';
+import type { Referring, Registry, Removable, Spool } from './registry.ts';
 import { compareBytes } from './tree.ts';
 
 interface MemoryRepository {
@@ -11,7 +11,7 @@ interface MemoryRepository {
 }
 
 /** A registry in memory: the reference implementation of the contract, and the only double in tests. */
-export function memory(): Registry {
+export function memory(): Registry & Removable & Referring & Spool {
   const repositories = new Map<string, MemoryRepository>();
   const open = (name: string): MemoryRepository => {
     const known = repositories.get(name);
@@ -52,6 +52,41 @@ export function memory(): Registry {
       const { manifests, tags } = open(repository);
       manifests.set(manifest.digest, manifest);
       if (tag) tags.set(tag, manifest.digest);
+    },
+    async removeTag(repository, tag) {
+      return repositories.get(repository)?.tags.delete(tag) ?? false;
+    },
+    async removeManifest(repository, digest) {
+      const at = repositories.get(repository);
+      for (const [tag, meant] of at?.tags ?? []) if (meant === digest) at?.tags.delete(tag);
+      return at?.manifests.delete(digest) ?? false;
+    },
+    async removeBlob(repository, digest) {
+      return repositories.get(repository)?.blobs.delete(digest) ?? false;
+    },
+    async *referrers(repository, subject) {
+      const manifests = [...(repositories.get(repository)?.manifests.values() ?? [])];
+      yield* manifests
+        .filter((manifest) => manifest.subject?.digest === subject)
+        .sort((a, b) => compareBytes(a.digest, b.digest))
+        .map(describeReferrer);
+    },
+    async begin() {
+      const chunks: Uint8Array[] = [];
+      let size = 0;
+      return {
+        get size() {
+          return size;
+        },
+        async append(more) {
+          for await (const chunk of more) {
+            chunks.push(Uint8Array.from(chunk));
+            size += chunk.length;
+          }
+        },
+        content: async () => concat(chunks.map(bytes)),
+        async end() {},
+      };
     },
   };
 }

@@ -35,6 +35,36 @@ export interface Registry extends RegistryReader {
   putManifest(repository: string, manifest: Manifest, tag?: string): Promise<void>;
 }
 
+/** A registry that can be made to forget. Each tells whether there was such a thing; bytes may stay. */
+export interface Removable {
+  removeTag(repository: string, tag: string): Promise<boolean>;
+  /** Removes a manifest and the tags that mean it. */
+  removeManifest(repository: string, digest: Digest): Promise<boolean>;
+  removeBlob(repository: string, digest: Digest): Promise<boolean>;
+}
+
+/** A registry that knows which manifests are about another. */
+export interface Referring {
+  /** Those whose subject has that digest, which itself need not be there, in bytewise order of their digests. */
+  referrers(repository: string, subject: Digest): AsyncIterable<Descriptor>;
+}
+
+/** Where bytes are gathered whose digest is told only at the end. */
+export interface Spool {
+  begin(): Promise<Spooled>;
+}
+
+export interface Spooled {
+  /** In bytes, so far. */
+  readonly size: number;
+  /** Adds bytes; those that came before a failure stay. Not while another append is under way. */
+  append(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** All of it, for a registry to store; nothing is added any more, and nothing read after `end`. */
+  content(): Promise<Content>;
+  /** Lets go of it, whether it was stored or not. */
+  end(): Promise<void>;
+}
+
 /** A repository of some registry. */
 export interface Repository<R extends RegistryReader = RegistryReader> {
   readonly registry: R;

@@ -42,6 +42,8 @@ export interface Disk {
   /** Makes a second name for a file; false where the file systems cannot. */
   link(existing: string, path: string): Promise<boolean>;
   makeDirectory(path: string): Promise<void>;
+  /** Removes a file or a whole directory; false where there is none. */
+  remove(path: string): Promise<boolean>;
   /**
    * Runs an operation that makes something at a path, in a directory that is made first. It may run
    * several times, because others tidy; failures are those of the operating system.
@@ -68,7 +70,7 @@ export interface StagedFile extends StageName {
 export const stagingName = '.staging';
 
 /** The kind of staged files that are never gone on with. */
-const wholeFile = 'file';
+export const wholeFile = 'file';
 
 /** How many directories are synced at a time, each with an open file. */
 const syncsAtOnce = 8;
@@ -235,6 +237,13 @@ export function disk(
     place,
     rely,
     makeDirectory: (directory) => onDisk(fs, directory, () => ensureDirectory(directory)),
+    async remove(target) {
+      const found = await onDisk(fs, target, () => ifExists(fs.stat(target)));
+      if (!found) return false;
+      await onDisk(fs, target, () => fs.rm(target, { recursive: true, force: true }));
+      dirty.add(dirname(target));
+      return true;
+    },
     making,
     stagePath,
     leftPath: (kind) => path(stagingName, leftName(kind)),

@@ -11,9 +11,12 @@ import {
   type Manifest,
   manifestLimit,
   parseManifest,
+  type Referring,
   type Registry,
   type RegistryReader,
+  type Removable,
   readAll,
+  type Spool,
 } from '@cluster-image/oci';
 import { type Disk, disk as openDisk } from './disk.ts';
 import { isLinkTo, layoutPaths, parseLink } from './distribution-paths.ts';
@@ -25,9 +28,11 @@ import {
   nodeFileSystem,
   onDisk,
 } from './file-system.ts';
+import { referringIn, removalFrom } from './layout-changes.ts';
+import { spool } from './spool.ts';
 import { stage } from './stage.ts';
 
-export interface DistributionLayout extends Registry {
+export interface DistributionLayout extends Registry, Removable, Referring, Spool {
   readonly disk: Disk;
   /** A blob or manifest by digest alone, whatever repository it belongs to. */
   content(digest: Digest): Promise<Content | undefined>;
@@ -165,6 +170,9 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
 
   return {
     disk,
+    ...removalFrom(disk),
+    ...referringIn(disk, manifest),
+    ...spool(disk),
     content,
     putContent,
     [holding]: held,

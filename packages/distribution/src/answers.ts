@@ -1,0 +1,60 @@
+import { bytes, type Content, OciError, type Range } from '@cluster-image/oci';
+
+/** A request as it came: the target is path and query, not decoded; header names are lower-case. */
+export interface ServerRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** What comes with it, to be read once; absent where nothing can. Throws where it breaks off. */
+  readonly body?: AsyncIterable<Uint8Array>;
+}
+
+export interface ServerResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Absent for HEAD and where there is none. */
+  readonly body?: { readonly content: Content; readonly range?: Range };
+}
+
+/** Answers requests. Needs no port: tests and other servers call it as it is. */
+export type Handler = (request: ServerRequest) => Promise<ServerResponse>;
+
+export function json(
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): ServerResponse {
+  const content = bytes(JSON.stringify(value));
+  return {
+    status: 200,
+    headers: {
+      'content-type': 'application/json',
+      'content-length': String(content.size),
+      ...headers,
+    },
+    body: { content },
+  };
+}
+
+/** An answer without a body. */
+export function empty(
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+): ServerResponse {
+  return { status, headers: { ...headers, ...(status !== 204 && { 'content-length': '0' }) } };
+}
+
+/** https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes */
+export function refusal(
+  status: number,
+  code: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): ServerResponse {
+  return { ...json({ errors: [{ code, message }] }, headers), status };
+}
+
+/** What a failure behind the handler looks like from outside. */
+export function failed(error: unknown): ServerResponse {
+  const message = error instanceof OciError ? error.message : 'internal error';
+  return refusal(500, 'UNKNOWN', message);
+}

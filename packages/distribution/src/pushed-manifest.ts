@@ -1,0 +1,92 @@
+import {
+  blobsOf,
+  digestAlgorithm,
+  digestOf,
+  isDigest,
+  isForeign,
+  type Manifest,
+  manifestLimit,
+  OciError,
+  parseManifest,
+  type Registry,
+} from '@cluster-image/oci';
+import { empty, refusal, type ServerRequest, type ServerResponse } from './answers.ts';
+import { formatRoute, type Route } from './route.ts';
+
+/**
+ * Takes in a manifest whose parts are in its repository already.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests
+ */
+export async function putManifest(
+  registry: Registry,
+  { repository, reference }: Route & { readonly kind: 'manifest' },
+  { headers, body }: ServerRequest,
+): Promise<ServerResponse> {
+  const bytes = await received(body);
+  if (!bytes) {
+    // The rest of it is not waited for.
+    const end = { connection: 'close' };
+    return refusal(413, 'SIZE_INVALID', `a manifest has ${manifestLimit} bytes at most`, end);
+  }
+  const digest = isDigest(reference) ? reference : undefined;
+  const algorithm = digest && digestAlgorithm(digest);
+  if (digest && digestOf(bytes, algorithm) !== digest) {
+    return refusal(400, 'DIGEST_INVALID', `what was sent is not ${digest}`);
+  }
+  let manifest: Manifest;
+  try {
+    manifest = parseManifest(bytes, repository, digest, headers['content-type']);
+  } catch (error) {
+    if (!(error instanceof OciError)) throw error;
+    return refusal(400, 'MANIFEST_INVALID', error.message);
+  }
+  const fault = await faultOf(registry, repository, manifest);
+  if (fault) return refusal(400, fault.code, fault.message);
+  await registry.putManifest(repository, manifest, digest ? undefined : reference);
+  return empty(201, {
+    location: formatRoute({ kind: 'manifest', repository, reference: manifest.digest }),
+    'docker-content-digest': manifest.digest,
+    ...(manifest.subject && { 'oci-subject': manifest.subject.digest }),
+  });
+}
+
+/** All that comes; undefined where that is too much. */
+async function received(
+  body: AsyncIterable<Uint8Array> | undefined,
+): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > manifestLimit) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** What a manifest names that is not there, or not as it says. */
+async function faultOf(
+  registry: Registry,
+  repository: string,
+  manifest: Manifest,
+): Promise<{ readonly code: string; readonly message: string } | undefined> {
+  if (manifest.kind === 'index') {
+    for (const { digest } of manifest.manifests) {
+      if (await registry.resolve(repository, digest)) continue;
+      return { code: 'MANIFEST_BLOB_UNKNOWN', message: `${repository} has no manifest ${digest}` };
+    }
+    return undefined;
+  }
+  for (const blob of blobsOf(manifest)) {
+    if (isForeign(blob)) continue;
+    const found = await registry.blob(repository, blob.digest);
+    if (!found) {
+      return { code: 'MANIFEST_BLOB_UNKNOWN', message: `${repository} has no blob ${blob.digest}` };
+    }
+    if (found.size !== blob.size) {
+      const message = `${blob.digest} has ${found.size} bytes, not ${blob.size}`;
+      return { code: 'SIZE_INVALID', message };
+    }
+  }
+  return undefined;
+}
