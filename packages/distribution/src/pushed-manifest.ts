@@ -19,7 +19,7 @@ import { formatRoute, type Route } from './route.ts';
  */
 export async function putManifest(
   registry: Registry,
-  { repository, reference }: Route & { readonly kind: 'manifest' },
+  { repository, reference, tags = [] }: Route & { readonly kind: 'manifest' },
   { headers, body }: ServerRequest,
 ): Promise<ServerResponse> {
   const bytes = await received(body);
@@ -42,10 +42,14 @@ export async function putManifest(
   }
   const fault = await faultOf(registry, repository, manifest);
   if (fault) return refusal(400, fault.code, fault.message);
-  await registry.putManifest(repository, manifest, digest ? undefined : reference);
+  const names = digest ? tags : [reference];
+  const [first, ...others] = names;
+  await registry.putManifest(repository, manifest, first);
+  for (const tag of others) await registry.putManifest(repository, manifest, tag);
   return empty(201, {
     location: formatRoute({ kind: 'manifest', repository, reference: manifest.digest }),
     'docker-content-digest': manifest.digest,
+    ...(digest && tags.length > 0 && { 'oci-tag': tags.join(', ') }),
     ...(manifest.subject && { 'oci-subject': manifest.subject.digest }),
   });
 }

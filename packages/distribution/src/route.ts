@@ -9,8 +9,13 @@ export type Route =
   | { readonly kind: 'ping' }
   | { readonly kind: 'catalog'; readonly page: Page }
   | { readonly kind: 'tags'; readonly repository: string; readonly page: Page }
-  /** `reference` is a tag or a digest. */
-  | { readonly kind: 'manifest'; readonly repository: string; readonly reference: string }
+  /** `reference` is a tag or a digest; what is pushed by digest may be given `tags`. */
+  | {
+      readonly kind: 'manifest';
+      readonly repository: string;
+      readonly reference: string;
+      readonly tags?: readonly string[];
+    }
   | { readonly kind: 'blob'; readonly repository: string; readonly digest: Digest }
   /** Where uploads begin; with `mount` and `from` a blob of another repository is taken over. */
   | {
@@ -53,7 +58,7 @@ export function formatRoute(route: Route): string {
     case 'tags':
       return `/v2/${route.repository}/tags/list${query({ ...route.page })}`;
     case 'manifest':
-      return `/v2/${route.repository}/manifests/${referenceOf(route.reference)}`;
+      return `/v2/${route.repository}/manifests/${referenceOf(route.reference)}${tagQuery(route.tags)}`;
     case 'blob':
       return `/v2/${route.repository}/blobs/${digestOf(route.digest)}`;
     case 'uploads': {
@@ -69,6 +74,12 @@ export function formatRoute(route: Route): string {
       return `/v2/${repository}/referrers/${digestOf(digest)}${query({ artifactType })}`;
     }
   }
+}
+
+function tagQuery(tags: readonly string[] = []): string {
+  const search = new URLSearchParams();
+  for (const tag of tags) search.append('tag', tagOf(tag));
+  return tags.length === 0 ? '' : `?${search}`;
 }
 
 function query(fields: Readonly<Record<string, string | number | undefined>>): string {
@@ -132,7 +143,9 @@ export function parseRoute(target: string): Route | undefined {
   const [, name, kind, last = ''] = item;
   const repository = repositoryOf(name);
   if (kind === 'blobs') return { kind: 'blob', repository, digest: digestOf(last) };
-  return { kind: 'manifest', repository, reference: referenceOf(last) };
+  const given = search.getAll('tag').map(tagOf);
+  const reference = referenceOf(last);
+  return { kind: 'manifest', repository, reference, ...(given.length > 0 && { tags: given }) };
 }
 
 function digestIn(search: URLSearchParams): { readonly digest?: Digest } {
@@ -147,8 +160,11 @@ function uploadOf(id: string): string {
 }
 
 function referenceOf(text: string): string {
-  if (isTag(text) || isDigest(text)) return text;
-  if (text.includes(':')) return digestOf(text);
+  return text.includes(':') ? digestOf(text) : tagOf(text);
+}
+
+function tagOf(text: string): string {
+  if (isTag(text)) return text;
   throw new OciError('REFERENCE_INVALID', `${JSON.stringify(text)} is not a tag`);
 }
 

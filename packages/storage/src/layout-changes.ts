@@ -69,7 +69,7 @@ export function referringIn(disk: Disk, manifestOf: ManifestOf): Referring {
 
 async function revisionsOf(disk: Disk, repository: string): Promise<readonly Digest[]> {
   const found: Digest[] = [];
-  const revisions = disk.path(layoutPaths.revisions(repository));
+  const revisions = layoutPaths.revisions(repository);
   for (const algorithm of ['sha256', 'sha512']) {
     for (const hex of await disk.names(disk.path(revisions, algorithm))) {
       const digest = `${algorithm}:${hex}`;
