@@ -2,6 +2,7 @@ import { dirname, join, resolve } from 'node:path';
 import { isHost, OciError, parsePlatform, readAll } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
+import { sealerImageTypes } from './assemble/sealer-image.ts';
 import { discoverShape } from './discover/settings.ts';
 import { type Fault, readJson } from './json-text.ts';
 
@@ -100,6 +101,7 @@ export const configurationSchema = z.strictObject({
       'Name images in registry/ with their host as well, and only so where two would share a name',
     ),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
+  type: z.enum(sealerImageTypes).optional().describe('What sealer takes the image for'),
   earlier: z
     .array(z.string())
     .optional()

@@ -39,6 +39,13 @@ import type { NameOptions } from './names.ts';
 import { type PackOptions, pack } from './pack.ts';
 import { type Placement, placementsOf } from './placement.ts';
 import { registrySource } from './registry-source.ts';
+import {
+  type SealerImageType,
+  type SealerPart,
+  sealerAnnotations,
+  sealerBase,
+  sealerImageTypes,
+} from './sealer-image.ts';
 import { over, type Source } from './source.ts';
 
 /** The directory of images in a cluster image, as sealos and sealer have it. */
@@ -53,6 +60,10 @@ export interface AssembleInput extends NameOptions {
   readonly platforms: readonly Platform[];
   readonly buildArguments: Readonly<Record<string, string>>;
   readonly maxLayers: number;
+  /** What kind of image sealer takes it for; else one for sealer only where the build file has anything of sealer's. */
+  readonly type?: SealerImageType | undefined;
+  /** The applications that images are for, by reference; `undefined` among them is for none. */
+  readonly applications?: ReadonlyMap<string, readonly (string | undefined)[]>;
 }
 
 /** Where an image is assembled. */
@@ -141,13 +152,31 @@ async function assemblePlatform(
     descriptors.push({ ...layerDescriptor({ digest, size }), annotations });
   }
   const config = configOf(platform, evaluated, descriptors, base);
-  const root = imageManifest(config, [...(base?.manifest.layers ?? []), ...descriptors]);
+  const annotations = annotationsOf(evaluated.sealer, input, platform);
+  const root = imageManifest(
+    config,
+    [...(base?.manifest.layers ?? []), ...descriptors],
+    annotations,
+  );
   const planned = indexLayer ? [...plans, indexPlan] : plans;
   return {
     root,
     config,
     plans: new Map(planned.map((plan, at) => [digestAt(descriptors, at), plan])),
   };
+}
+
+/** What sealer is to know of an image, if it is to know it. */
+function annotationsOf(
+  sealer: SealerPart,
+  { type, lockfile, applications }: AssembleInput,
+  platform: Platform,
+): Readonly<Record<string, string>> | undefined {
+  if (!sealer.isMeant && type === undefined) return undefined;
+  const images = Object.keys(lockfile.images).flatMap((image) =>
+    (applications?.get(image) ?? [undefined]).map((application) => ({ image, application })),
+  );
+  return sealerAnnotations(sealer, type ?? sealerImageTypes[0], images, platform);
 }
 
 function layerDescriptor(layer: Pick<Descriptor, 'digest' | 'size'>): Descriptor {
@@ -205,7 +234,8 @@ async function runStages(
       image = await openBase(base.reference, lockfile, platform, depot);
       const { manifest, config } = image;
       const below = baseFiles(manifest.layers, depot.blobs, base.reference);
-      start = { config: config.config ?? {}, files: new Map(), below };
+      const sealer = sealerBase(manifest.annotations, base.reference);
+      start = { config: config.config ?? {}, files: new Map(), below, ...(sealer && { sealer }) };
     } else if (base.kind === 'stage') {
       const earlier = done[base.index];
       if (earlier) start = earlier.evaluated;

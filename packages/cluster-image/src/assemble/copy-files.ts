@@ -215,7 +215,7 @@ export function makeDirectory(
 const mostHops = 16;
 
 /** A path with the links on it followed, as far as they lie in the source. */
-function realPath(source: Source, path: string, fault: Scope['fault']): string {
+export function realPath(source: Source, path: string, fault: Scope['fault']): string {
   let at = path;
   for (let hops = 0; hops <= mostHops; hops++) {
     const link = [...parentsOf(at), at]
@@ -228,7 +228,11 @@ function realPath(source: Source, path: string, fault: Scope['fault']): string {
   throw fault(`${path} is a loop of links`);
 }
 
-function below(source: Source, directory: string): readonly (readonly [string, SourceEntry])[] {
+/** What lies below a directory, by its path in it. */
+export function below(
+  source: Source,
+  directory: string,
+): readonly (readonly [string, SourceEntry])[] {
   const prefix = `${directory}/`;
   return [...source]
     .filter(([path]) => path.startsWith(prefix))

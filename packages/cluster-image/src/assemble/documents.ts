@@ -72,13 +72,18 @@ function sortedValue(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-export function imageManifest(config: Uint8Array, layers: readonly Descriptor[]): ImageManifest {
+export function imageManifest(
+  config: Uint8Array,
+  layers: readonly Descriptor[],
+  annotations?: Readonly<Record<string, string>>,
+): ImageManifest {
   const manifest = parseManifest(
     json({
       schemaVersion: 2,
       mediaType: mediaTypes.ociManifest,
       config: { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length },
       layers: layers.map((layer) => ({ ...layer, mediaType: ociTypeOf(layer) })),
+      annotations,
     }),
     'cluster image',
   );

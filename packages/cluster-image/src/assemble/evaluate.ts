@@ -1,10 +1,14 @@
 import { posix } from 'node:path';
-import type { ImageConfig, Platform } from '@cluster-image/oci';
+import { type ImageConfig, OciError, type Platform } from '@cluster-image/oci';
 import type { PlanEntry } from '@cluster-image/storage';
 import { argumentOf, type Stage } from '../kubefile/bases.ts';
-import { type Instruction, type Kubefile, kubefileError, scopeOf } from '../kubefile/kubefile.ts';
+import { type Instruction, type Kubefile, scopeOf } from '../kubefile/kubefile.ts';
+import { sealerKeywords } from '../kubefile/sealer.ts';
+import { unsupported } from '../kubefile/supported.ts';
 import { expand, jsonWords, type Lookup, type Scope, wordsOf } from '../kubefile/words.ts';
 import { type CopyState, copyFiles, makeDirectory } from './copy-files.ts';
+import type { SealerPart } from './sealer-image.ts';
+import { sealerStage } from './sealer-stage.ts';
 import type { Source } from './source.ts';
 
 /** The part of an image config that says how to run it. */
@@ -17,10 +21,13 @@ export interface Start {
   /** What the image below the files has at a path; absent where there is none. */
   readonly below?: CopyState['below'];
   readonly author?: string;
+  /** What it is to sealer. */
+  readonly sealer?: SealerPart;
 }
 
 /** What a stage comes to. */
 export interface Evaluated extends Start {
+  readonly sealer: SealerPart;
   /** A line for each instruction that made no file, as histories have it. */
   readonly history: readonly string[];
 }
@@ -32,40 +39,14 @@ export interface EvaluateOptions {
   /** The context, from which `COPY` takes without `--from`. */
   readonly source: Source;
   readonly keep: CopyState['keep'];
+  /** Goes on after an instruction that cannot be followed, as if it were not there. */
+  readonly isLenient?: boolean;
 }
 
 /** An earlier stage, which `COPY --from` can name. */
 export interface EarlierStage {
   readonly name: string | undefined;
   readonly evaluated: Evaluated;
-}
-
-const runHint =
-  'Do it before the build and COPY the result; or materialise registry/ (cluster-image sync CONTEXT registry:CONTEXT/registry) and build with docker or buildah.';
-
-/** What would need a container, or means nothing without one, and the way out. */
-const unsupported: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
-  ['RUN', ['RUN needs a container, and this build runs none', runHint]],
-  ['SHELL', ['SHELL is for RUN, and this build runs nothing', 'Remove it.']],
-  [
-    'HEALTHCHECK',
-    [
-      'HEALTHCHECK means nothing to a cluster image',
-      'Remove it; charts and manifests have probes.',
-    ],
-  ],
-  [
-    'ONBUILD',
-    ['ONBUILD means nothing to a cluster image', 'Write the instruction where it is to be done.'],
-  ],
-]);
-
-/** Throws UNSUPPORTED where a build file has an instruction that this build cannot follow, naming the line. */
-export function requireSupported(kubefile: Kubefile): void {
-  for (const { keyword, line } of kubefile.instructions) {
-    const [why, hint] = unsupported.get(keyword) ?? [];
-    if (why !== undefined) throw kubefileError(kubefile, line, 'UNSUPPORTED', why, hint);
-  }
 }
 
 /**
@@ -87,25 +68,68 @@ export async function evaluate(
   const declared = new Map<string, string>();
   const predefined = platformArguments(platform);
   const lookup: Lookup = (name) => environment.get(name) ?? declared.get(name);
+  /** What `ENV` says here, and not in an image below. */
+  const said = new Map(start.sealer?.environment);
+  const sealer = sealerStage(start.sealer);
   let hasCommand = false;
   let { author } = start;
 
-  for (const instruction of stage.instructions) {
+  for (const instruction of stage.instructions) await leniently(() => follow(instruction));
+  if (environment.size > 0) {
+    config.Env = [...environment].map(([name, value]) => `${name}=${value}`);
+  }
+  const { below } = start;
+  return {
+    files,
+    config,
+    history,
+    sealer: sealer.finish(said, options.isLenient),
+    ...(below && { below }),
+    ...(author && { author }),
+  };
+
+  async function leniently(job: () => Promise<void>): Promise<void> {
+    try {
+      await job();
+    } catch (error) {
+      if (!options.isLenient || !(error instanceof OciError)) throw error;
+    }
+  }
+
+  async function follow(instruction: Instruction): Promise<void> {
     const { keyword, text } = instruction;
     const scope = scopeOf(kubefile, instruction, lookup);
     if (text === '') throw scope.fault(`${keyword} says nothing`);
     if (keyword === 'COPY' || keyword === 'ADD') {
-      await copyFiles(instruction, copyState(instruction, scope));
+      await copy(instruction);
+    } else if (sealerKeywords.has(keyword)) {
+      history.push(`${keyword} ${text}`);
+      await sealer.follow(instruction, {
+        scope: scopeOf(kubefile, instruction, lookupForFiles),
+        source: options.source,
+        copy: (words) => copy({ ...instruction, flags: new Map(), text: JSON.stringify(words) }),
+        label: (name, value) => {
+          config.Labels = { ...config.Labels, [name]: value };
+        },
+        command: (lines) => {
+          config.Cmd = [...lines];
+        },
+      });
     } else {
       history.push(`${keyword} ${text}`);
       configure(instruction, scope);
     }
   }
-  if (environment.size > 0) {
-    config.Env = [...environment].map(([name, value]) => `${name}=${value}`);
+
+  function copy(instruction: Instruction): Promise<void> {
+    const scope = scopeOf(kubefile, instruction, lookupForFiles);
+    return copyFiles(instruction, copyState(instruction, scope));
   }
-  const { below } = start;
-  return { files, config, history, ...(below && { below }), ...(author && { author }) };
+
+  /** sealer tells the architecture to what is copied, without being asked. */
+  function lookupForFiles(name: string): string | undefined {
+    return lookup(name) ?? (name === 'ARCH' ? platform.architecture : undefined);
+  }
 
   function configure(instruction: Instruction, scope: Scope): void {
     const { keyword, text } = instruction;
@@ -114,7 +138,10 @@ export async function evaluate(
         declare(instruction, scope);
         return;
       case 'ENV':
-        for (const [name, value] of pairsOf(instruction, scope)) environment.set(name, value);
+        for (const [name, value] of pairsOf(instruction, scope)) {
+          environment.set(name, value);
+          said.set(name, value);
+        }
         return;
       case 'LABEL':
         config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(instruction, scope)) };
@@ -125,6 +152,7 @@ export async function evaluate(
       case 'CMD':
         config.Cmd = commandOf(text);
         hasCommand = true;
+        sealer.tell(text);
         return;
       case 'ENTRYPOINT':
         config.Entrypoint = commandOf(text);

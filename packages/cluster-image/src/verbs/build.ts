@@ -18,11 +18,12 @@ import {
 } from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
-import { requireSupported } from '../assemble/evaluate.ts';
+import { sealerImageTypes } from '../assemble/sealer-image.ts';
 import { contextSource, type Source } from '../assemble/source.ts';
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { deliver, type LocatedImage } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
+import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
 import { openWorkshop } from '../open-workshop.ts';
@@ -60,6 +61,12 @@ const options = commonOptions.extend({
     .max(1000)
     .optional()
     .describe('The most layers, base image included (default 100)'),
+  type: z
+    .enum(sealerImageTypes)
+    .optional()
+    .describe(
+      'What sealer takes the image for (default kube-installer, of a build file of sealer)',
+    ),
 });
 
 export interface Built {
@@ -108,8 +115,9 @@ export const buildVerb: Verb<typeof options, Built> = {
       const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
       const source = await sourceOf(opened, kubefile.path, given, targets, workspace);
       const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
+      const type = given.type ?? configuration.type;
       const image = await assemble(
-        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers, keepHosts },
+        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers, keepHosts, type },
         workshop,
         workspace.context,
       );

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { requireSupported } from '../../src/assemble/evaluate.ts';
 import { parseKubefile } from '../../src/kubefile/kubefile.ts';
+import { requireSupported } from '../../src/kubefile/supported.ts';
 import { evaluated, listing } from './stages.ts';
 
 const dollar = '$';
@@ -195,6 +195,12 @@ describe('an instruction that makes no sense names its line', () => {
     await expect(evaluated(text)).rejects.toMatchObject(expected);
     expect(() => requireSupported(parseKubefile('Kubefile', text))).toThrow(
       expect.objectContaining(expected),
+    );
+  });
+
+  test('and what stands in the wrong place', () => {
+    expect(() => requireSupported(parseKubefile('Kubefile', 'LAUNCH a\nCMD b'))).toThrow(
+      expect.objectContaining({ code: 'INPUT_INVALID' }),
     );
   });
 

@@ -18,6 +18,7 @@ export interface Given {
   /** What the first stage begins with. */
   readonly start?: Start;
   readonly keep?: EvaluateOptions['keep'];
+  readonly isLenient?: boolean;
 }
 
 /** What the last stage of a build file comes to. */
@@ -27,6 +28,7 @@ export async function evaluated(text: string, given: Given = {}): Promise<Evalua
     buildArguments = {},
     platform = 'linux/amd64',
     keep = keepNothing,
+    isLenient = false,
   } = given;
   const kubefile = parseKubefile('Kubefile', text);
   const empty: Start = { config: {}, files: new Map() };
@@ -35,7 +37,14 @@ export async function evaluated(text: string, given: Given = {}): Promise<Evalua
     const { base, name } = stage;
     const earlier = base.kind === 'stage' ? done[base.index]?.evaluated : undefined;
     const start = earlier ?? (done.length === 0 ? given.start : undefined) ?? empty;
-    const options = { kubefile, platform: parsePlatform(platform), buildArguments, source, keep };
+    const options = {
+      kubefile,
+      platform: parsePlatform(platform),
+      buildArguments,
+      source,
+      keep,
+      isLenient,
+    };
     done.push({ name, evaluated: await evaluate(stage, start, done, options) });
   }
   const last = done.at(-1);
