@@ -71,7 +71,8 @@ function limited(
   memoryLimit: number,
 ): { readonly command: string; readonly before: readonly string[] } {
   if (process.platform === 'win32') return { command: program, before: [] };
-  const script = 'ulimit -v "$1" 2>/dev/null; shift; exec "$@"';
+  // What is written to counts, and not what is only reserved, as runtimes do by the gigabyte.
+  const script = 'ulimit -d "$1" 2>/dev/null; shift; exec "$@"';
   const kibibytes = String(Math.floor(memoryLimit / 1024));
   return { command: '/bin/sh', before: ['-c', script, 'sh', kibibytes, program] };
 }
