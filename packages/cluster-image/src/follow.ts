@@ -3,8 +3,8 @@ import type { Tree, TreeEntry } from '@cluster-image/oci';
 
 export type FileEntry = TreeEntry & { readonly type: 'file' };
 
-/** More links after one another than anybody means. */
-const mostHops = 16;
+/** More steps on the way to a file than anybody means, links and the directories above them. */
+const mostSteps = 64;
 
 /** The file at a path, through links that stay inside the tree; undefined where there is none. */
 export async function followed(tree: Tree, path: string): Promise<FileEntry | undefined> {
@@ -12,15 +12,29 @@ export async function followed(tree: Tree, path: string): Promise<FileEntry | un
   return found?.type === 'file' ? found : undefined;
 }
 
-/** What is at a path in the end, through links that stay inside the tree. */
+/** What is at a path in the end, through links that stay inside the tree, on the way to it as well. */
 export async function target(tree: Tree, path: string): Promise<TreeEntry | undefined> {
-  let at: string | undefined = path;
-  for (let hops = 0; at !== undefined && hops < mostHops; hops++) {
-    const found: TreeEntry | undefined = await tree.entry(at);
-    if (found?.type !== 'symlink') return found;
-    at = linked(at, found.target);
+  let left = mostSteps;
+  return step(path);
+
+  async function step(path: string): Promise<TreeEntry | undefined> {
+    let at: string | undefined = path;
+    while (at !== undefined && left-- > 0) {
+      const found: TreeEntry | undefined = (await tree.entry(at)) ?? (await belowLink(at));
+      if (found?.type !== 'symlink') return found;
+      at = linked(found.path, found.target);
+    }
+    return undefined;
   }
-  return undefined;
+
+  /** What is at a path above which there is a link to a directory. */
+  async function belowLink(path: string): Promise<TreeEntry | undefined> {
+    const { dir, base } = posix.parse(path);
+    if (dir === '') return undefined;
+    const above = await step(dir);
+    if (above?.type !== 'directory' || above.path === dir) return undefined;
+    return tree.entry(above.path === '' ? base : `${above.path}/${base}`);
+  }
 }
 
 /** The path in the tree that a link leads to; undefined where it leads out of it. */
