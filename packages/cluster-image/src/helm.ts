@@ -1,64 +1,87 @@
 import { OciError, throwIfAborted } from '@cluster-image/oci';
-import type { RenderChart } from './discover/charts.ts';
+import type { ChartToRender, RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
+import { whyNotRendered } from './helm-failures.ts';
+import { findProgram, runSandboxed } from './sandboxed.ts';
 
-/** How long a chart may take to render, in milliseconds, and how much may come of it, in bytes. */
+/** How long a chart may take to render, in milliseconds. */
 const renderTimeout = 60_000;
-const renderLimit = 16 * 1024 * 1024;
 
-/** The name that charts are rendered under; sealos has the same. */
-const releaseName = 'dryrun';
+/** How much may come of a chart, and how much memory may go into that, in bytes. */
+const outputLimit = 16 * 1024 * 1024;
+const memoryLimit = 1024 * 1024 * 1024;
 
 /**
  * Renders charts with the real helm, which has to be on the PATH. It sees no cluster, no plugins and
- * nothing of the environment; and no schema, whose references it would fetch. Throws TOOL.
+ * nothing of the environment; and no schema, whose references it would fetch. Throws INPUT_INVALID
+ * where a chart does not let itself be rendered, TOOL where helm is not there, and ABORTED.
  *
- * @param root the context's directory, which chart paths are relative to
+ * @param root the context's directory, which paths of charts and values are relative to
  * @param timeout how long a chart may take, in milliseconds
  */
 export function helmTemplate(
   root: string,
-  environment: Environment,
+  { variables }: Environment,
   signal: AbortSignal,
   timeout = renderTimeout,
 ): RenderChart {
-  return async ({ path, values }) => {
+  return async (chart) => {
     throwIfAborted(signal);
-    // Helm would take a list apart at its commas, which the context's own path may have.
-    const files = values.flatMap((file) => ['--values', file]);
-    // Loaded now, for a context may have no charts.
-    const { execa } = await import('execa');
-    const result = await execa(
-      'helm',
-      ['template', releaseName, `./${path}`, ...files, '--skip-tests', '--skip-schema-validation'],
+    const outcome = await runSandboxed(
       {
+        program: await findHelm(variables.PATH),
+        args: argumentsFor(chart),
         cwd: root,
-        env: { PATH: environment.variables.PATH, ...isolation },
-        extendEnv: false,
-        stdin: 'ignore',
+        variables: { PATH: variables.PATH, ...isolation },
         timeout,
-        maxBuffer: renderLimit,
-        reject: false,
-        cancelSignal: signal,
-        killSignal: 'SIGKILL',
-        // A wrapper's children may hold its output open.
-        killDescendants: true,
+        outputLimit,
+        memoryLimit,
       },
+      signal,
     );
-    throwIfAborted(signal);
-    // It may have ended well itself, and left its output to one that had to be stopped.
-    if (!result.failed) return result.stdout;
-    if (result.code === 'ENOENT') {
-      throw new OciError('TOOL', 'helm is not on the PATH, and charts need it', {
-        hint: 'Install helm 3.16 or later: https://helm.sh/docs/intro/install/',
-      });
-    }
-    if (result.timedOut) throw new OciError('TOOL', `helm took over ${timeout / 1000} s`);
-    if (result.isMaxBuffer) throw new OciError('TOOL', `helm printed over ${renderLimit} bytes`);
-    throw new OciError('TOOL', `helm template failed: ${result.stderr.trim() || result.message}`, {
-      hint: hintFor(result.stderr),
-    });
+    if (outcome.type === 'ended') return outcome.stdout;
+    throw whyNotRendered(outcome, chart);
   };
+}
+
+/** Throws TOOL where there is none. */
+async function findHelm(path: string | undefined): Promise<string> {
+  const found = await findProgram('helm', path);
+  if (found !== undefined) return found;
+  throw new OciError('TOOL', 'helm is not on the PATH, and charts need it', {
+    hint: 'Install helm 3.16 or later: https://helm.sh/docs/intro/install/',
+  });
+}
+
+/** What helm is told for a chart. Nothing that somebody wrote is read as another flag. */
+function argumentsFor(chart: ChartToRender): readonly string[] {
+  const { path, file, release, namespace, kubeVersion, apiVersions, values, set, tests } = chart;
+  return [
+    'template',
+    ...(namespace === undefined ? [] : [`--namespace=${namespace}`]),
+    ...(kubeVersion === undefined ? [] : [`--kube-version=${kubeVersion}`]),
+    ...apiVersions.map((version) => `--api-versions=${inList(version)}`),
+    ...values.map((values) => `--values=${inList(`./${values}`)}`),
+    ...set.map(({ how, text }) => `--${how}=${how === 'set-file' ? withDirectory(text) : text}`),
+    ...(tests ? [] : ['--skip-tests']),
+    '--include-crds',
+    '--skip-schema-validation',
+    '--',
+    release,
+    // With a directory in front it is neither a repository's nor a plugin's.
+    file ?? `./${path}`,
+  ];
+}
+
+/** One element of a list, which helm takes apart at commas. */
+function inList(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** `key=path`, so that helm cannot take the path for a URL. */
+function withDirectory(text: string): string {
+  const at = text.indexOf('=') + 1;
+  return `${text.slice(0, at)}./${text.slice(at)}`;
 }
 
 /** Neither plugins nor repositories nor a cluster of whoever runs the build may change what a chart renders to. */
@@ -69,12 +92,6 @@ const isolation = {
   HELM_CACHE_HOME: '/nonexistent/cache',
   HELM_CONFIG_HOME: '/nonexistent/config',
   HELM_DATA_HOME: '/nonexistent/data',
+  // Collects garbage in earnest before the memory ends.
+  GOMEMLIMIT: String(memoryLimit * 0.75),
 } as const;
-
-function hintFor(stderr: string): string | undefined {
-  if (/missing in charts\/ directory/.test(stderr)) {
-    return 'Run `helm dependency build` on the chart and commit its charts/ directory.';
-  }
-  if (/unknown flag/.test(stderr)) return 'Install helm 3.16 or later.';
-  return 'Values that a chart needs go to charts/<chart name>.values.yaml.';
-}

@@ -1,83 +1,188 @@
-import { type Content, fileOf, OciError, readAll, type Tree } from '@cluster-image/oci';
-import { gunzip, tarTree } from '@cluster-image/storage';
+import { codeOf, fileOf, OciError, readAll, type Tree } from '@cluster-image/oci';
 import PQueue from 'p-queue';
-import { type Document, isMap, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
 import { followed, target } from '../follow.ts';
+import { type ChartFile, readChartFile } from './chart-file.ts';
+import {
+  chartSettings,
+  misconfigured,
+  plainRendering,
+  type Rendering,
+  renderCommand,
+  renderingsOf,
+} from './chart-renderings.ts';
+import { below, openArchive, refuseOutwardLinks } from './chart-tree.ts';
 import { type Findings, merge, nothing, type Origin } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
+import type { SearchRules } from './search-rules.ts';
+import type { ChartSettings } from './settings.ts';
 import { sourceLines } from './source-lines.ts';
 
-/** Renders a chart to the manifests it would install; what is passed is relative to the context. */
+/**
+ * Renders a chart to the manifests it would install. Throws INPUT_INVALID where the chart, or what is
+ * said of it, does not let itself be rendered, and TOOL where nothing does.
+ */
 export type RenderChart = (chart: ChartToRender) => Promise<string>;
 
-export interface ChartToRender {
+export interface ChartToRender extends Rendering {
   /** A chart's directory or `.tgz`. */
   readonly path: string;
-  /** Values files, the later ones winning. */
-  readonly values: readonly string[];
+  /** A packed chart that lies elsewhere than in the context's directory, in full. */
+  readonly file?: string | undefined;
 }
 
-/** Helm's own limits on the files of a chart, in bytes. */
-const chartLimit = 100 * 1024 * 1024;
+export interface FindInCharts {
+  readonly render: RenderChart;
+  readonly rules?: SearchRules;
+  /** What is special about charts, by their paths. */
+  readonly settings?: Readonly<Record<string, ChartSettings>> | undefined;
+  /** Packed charts of the tree that are not in the context's directory: where they are, by their paths. */
+  readonly files?: ReadonlyMap<string, string> | undefined;
+}
+
+/** Helm's own limit on a file of a chart, in bytes. */
 const fileLimit = 5 * 1024 * 1024;
 
 /** How many charts are rendered at a time. */
 const chartsAtOnce = 4;
 
 /**
- * The images of every chart directly below `charts/`, with the values in `charts/<chart name>.values.yaml`
- * if there are any, as sealos has it.
+ * The images of every chart directly below `charts/`, and of those that the configuration names
+ * elsewhere. What cannot be rendered is unresolved, and the others still count. Throws INPUT_INVALID
+ * for a configuration that names what is not there.
  */
-export async function findInCharts(tree: Tree, render: RenderChart): Promise<Findings> {
+export async function findInCharts(tree: Tree, options: FindInCharts): Promise<Findings> {
+  const settings = await chartSettings(tree, options.settings);
   const queue = new PQueue({ concurrency: chartsAtOnce });
   const found: Promise<Findings>[] = [];
-  for await (const { path } of tree.entries('charts')) {
-    if (path.split('/').length === 2) found.push(queue.add(() => findAt(tree, path, render)));
+  for (const path of await pathsOf(tree, settings)) {
+    const named = settings.get(path);
+    found.push(queue.add(() => findAt(tree, path, named, options)));
   }
   return merge(await Promise.all(found));
 }
 
-async function findAt(tree: Tree, path: string, render: RenderChart): Promise<Findings> {
+/** Where charts may be, and nobody says they are not. */
+async function pathsOf(
+  tree: Tree,
+  settings: ReadonlyMap<string, ChartSettings>,
+): Promise<ReadonlySet<string>> {
+  const paths = new Set<string>();
+  for await (const { path } of tree.entries('charts')) {
+    if (path.split('/').length !== 2) continue;
+    const isAround = [...settings.keys()].some((named) => named.startsWith(`${path}/`));
+    if (!isAround || (await target(tree, `${path}/Chart.yaml`))) paths.add(path);
+  }
+  for (const [path, { repository }] of settings) {
+    if (!repository && !(await target(tree, path))) {
+      throw misconfigured(`charts.${JSON.stringify(path)}`, 'there is no such path in the context');
+    }
+    paths.add(path);
+  }
+  return paths;
+}
+
+/** A chart as it lies in the context. */
+interface Chart {
+  readonly path: string;
+  /** By paths that begin in the chart; where it is not packed, the entries have theirs in the context. */
+  readonly files: Tree;
+  readonly isPacked: boolean;
+}
+
+async function findAt(
+  tree: Tree,
+  path: string,
+  settings: ChartSettings | undefined,
+  options: FindInCharts,
+): Promise<Findings> {
+  try {
+    const chart = await chartAt(tree, path, settings);
+    return 'files' in chart ? await findInChart(tree, chart, settings, options) : chart;
+  } catch (error) {
+    return unrendered(error, { file: path });
+  }
+}
+
+/** The chart at a path; where there is none, what is to be said of that. */
+async function chartAt(
+  tree: Tree,
+  path: string,
+  settings: ChartSettings | undefined,
+): Promise<Chart | Findings> {
   const entry = await target(tree, path);
   if (!entry) {
-    const reason = 'a link that leads to nothing in the context';
+    const { repository } = settings ?? {};
+    const reason = repository
+      ? `a chart of ${repository} that was not fetched`
+      : 'a link that leads to nothing in the context';
     return { ...nothing, unresolved: [{ text: '', reason, origin: { file: path } }] };
   }
   if (entry.type === 'file') {
-    if (!/\.(?:tgz|tar\.gz)$/.test(path)) return nothing;
-    return findInChart(tree, path, await openArchive(entry.content, path), render);
+    if (!settings && !/\.(?:tgz|tar\.gz)$/.test(path)) return nothing;
+    return { path, files: await openArchive(entry.content, path), isPacked: true };
   }
-  const chart = below(tree, entry.path);
-  if (!(await chart.entry('Chart.yaml'))) {
+  const files = below(tree, entry.path);
+  if (!settings && !(await files.entry('Chart.yaml'))) {
     const reason = 'a directory without Chart.yaml, which is not searched';
     return { ...nothing, suspects: [{ text: path, reason, origins: [{ file: path }] }] };
   }
-  await refuseOutwardLinks(tree, entry.path, new Set());
-  return findInChart(tree, path, chart, render);
+  await refuseOutwardLinks(tree, entry.path);
+  return { path, files, isPacked: false };
+}
+
+/** What becomes of a chart that cannot be rendered. Throws what is no fault of the chart. */
+function unrendered(error: unknown, origin: Origin): Findings {
+  const code = codeOf(error);
+  const isOfChart = code === 'INPUT_INVALID' || code === 'ARCHIVE_INVALID';
+  if (!isOfChart || !(error instanceof OciError)) throw error;
+  const reason = error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
+  return { ...nothing, unresolved: [{ text: '', reason, origin }] };
 }
 
 async function findInChart(
   tree: Tree,
-  path: string,
-  chart: Tree,
-  render: RenderChart,
+  chart: Chart,
+  settings: ChartSettings | undefined,
+  options: FindInCharts,
 ): Promise<Findings> {
-  const name = await chartName(chart, path);
-  const valuesFile = `charts/${name}.values.yaml`;
-  const values = (await followed(tree, valuesFile)) ? [valuesFile] : [];
-  const via = ['helm template', path, ...values.map((file) => `-f ${file}`)].join(' ');
-  const rendered = await rendering(path, () => render({ path, values }));
-  const sources = await sourceLines(rendered, async (template) => {
-    const file = await fileOf(chart, template);
-    return file && file.size <= fileLimit ? textOf(file) : undefined;
-  });
-  const isArchive = (await target(tree, path))?.type === 'file';
+  const file = await readChartFile(chart.files);
+  // A library is for other charts to use, and helm does not render it.
+  if (file.isLibrary) return nothing;
+  const renderings = renderingsOf(settings, await usualRenderings(tree, file));
+  const found: Findings[] = [];
+  for (const rendering of renderings) found.push(await findInRendering(chart, rendering, options));
+  return merge(found);
+}
+
+/** How a chart is rendered that nothing special is said about. */
+async function usualRenderings(tree: Tree, { name }: ChartFile): Promise<readonly Rendering[]> {
+  const file = `charts/${name}.values.yaml`;
+  const values = (await followed(tree, file)) ? [file] : [];
+  return [{ ...plainRendering, values }];
+}
+
+async function findInRendering(
+  chart: Chart,
+  rendering: Rendering,
+  { render, rules, files }: FindInCharts,
+): Promise<Findings> {
+  const { path } = chart;
+  const via = renderCommand(path, rendering);
+  let rendered: string;
+  try {
+    rendered = await render({ ...rendering, path, file: files?.get(path) });
+  } catch (error) {
+    return unrendered(error, { ...(await failedAt(error, chart)), via });
+  }
+  const sources = await sourceLines(rendered, (template) => templateText(chart, template));
   return findInDocuments(rendered, path, {
+    ...(rules && { rules }),
     origin(line, document): Origin {
       const template = sourceOf(document);
       if (template === undefined) return { file: path, via };
       // A template inside an archive is no file of the context.
-      const lines = isArchive ? undefined : sources.get(template);
+      const lines = chart.isPacked ? undefined : sources.get(template);
       if (!lines) return { file: path, via: `${via}: ${template}` };
       const file = `${path}/${template}`;
       const known = lines.get(line);
@@ -86,64 +191,9 @@ async function findInChart(
   });
 }
 
-async function rendering(path: string, render: () => Promise<string>): Promise<string> {
-  try {
-    return await render();
-  } catch (error) {
-    if (!(error instanceof OciError) || error.code !== 'TOOL') throw error;
-    throw new OciError('TOOL', `${path}: ${error.message}`, { cause: error, hint: error.hint });
-  }
-}
-
-/** A packed chart as a tree whose paths begin inside it. */
-async function openArchive(archive: Content, path: string): Promise<Tree> {
-  const unpacked = await tarTree(await gunzip(archive, chartLimit, path), path);
-  for await (const entry of unpacked.entries()) {
-    return below(unpacked, entry.path.split('/')[0] ?? '');
-  }
-  throw new OciError('INPUT_INVALID', `${path} is an empty archive`);
-}
-
-function below(tree: Tree, path: string): Tree {
-  return {
-    entries: (inner) => tree.entries(inner ? `${path}/${inner}` : path),
-    entry: (inner) => tree.entry(`${path}/${inner}`),
-  };
-}
-
-/** Helm reads through links, and what lies outside of the context is none of its business. */
-async function refuseOutwardLinks(tree: Tree, path: string, seen: Set<string>): Promise<void> {
-  if (seen.has(path)) return;
-  seen.add(path);
-  for await (const entry of tree.entries(path)) {
-    if (entry.type !== 'symlink') continue;
-    const end = await target(tree, entry.path);
-    if (end?.type === 'directory') await refuseOutwardLinks(tree, end.path, seen);
-    if (end) continue;
-    const where = JSON.stringify(entry.target);
-    throw new OciError('INPUT_INVALID', `${entry.path} is a link to ${where}`, {
-      hint: 'A chart may only have links to what is in the context. Put the file itself there.',
-    });
-  }
-}
-
-async function chartName(chart: Tree, path: string): Promise<string> {
-  const file = await followed(chart, 'Chart.yaml');
-  const invalid = (why: string): OciError =>
-    new OciError('INPUT_INVALID', `${path}/Chart.yaml: ${why}`, {
-      hint: 'A chart names itself in Chart.yaml: https://helm.sh/docs/topics/charts/',
-    });
-  if (!file) throw invalid('there is no such file');
-  const document = parseDocument(await textOf(file.content), { logLevel: 'silent' });
-  const name = isMap(document.contents) ? document.contents.get('name') : undefined;
-  if (typeof name !== 'string') throw invalid('it has no name');
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) {
-    throw invalid(`${JSON.stringify(name)} is not a chart name`);
-  }
-  return name;
-}
-
-async function textOf(content: Content): Promise<string> {
+async function templateText({ files }: Chart, template: string): Promise<string | undefined> {
+  const content = await fileOf(files, template);
+  if (!content || content.size > fileLimit) return undefined;
   return new TextDecoder().decode(await readAll(content, fileLimit));
 }
 
@@ -151,4 +201,14 @@ async function textOf(content: Content): Promise<string> {
 function sourceOf(document: Document | undefined): string | undefined {
   const comment = [document?.commentBefore, document?.contents?.commentBefore].join('\n');
   return /^ ?Source: [^/\n]+\/(.+)$/m.exec(comment)?.[1];
+}
+
+/** Where helm says that a chart failed, as far as that is a file of the context. */
+async function failedAt(error: unknown, { path, files, isPacked }: Chart): Promise<Origin> {
+  const message = error instanceof Error ? error.message : '';
+  const position = /[\w.-]+\/((?:charts\/[\w.-]+\/)*templates\/[^\s:()]+)(?::(\d+))?/.exec(message);
+  const [, template = '', line] = position ?? [];
+  const entry = isPacked || template === '' ? undefined : await files.entry(template);
+  if (!entry) return { file: path };
+  return { file: entry.path, ...(line !== undefined && { line: Number(line) }) };
 }

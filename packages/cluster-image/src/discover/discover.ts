@@ -17,6 +17,8 @@ const fileLimit = 16 * 1024 * 1024;
 export interface DiscoverOptions {
   readonly render: RenderChart;
   readonly settings?: DiscoverSettings;
+  /** Packed charts of the tree that are not in the context's directory: where they are, by their paths. */
+  readonly charts?: ReadonlyMap<string, string>;
   /** The build file, where it is not the first of the usual names. */
   readonly file?: string;
   /** Values of `ARG` in the build file, as far as `FROM` uses them. */
@@ -34,7 +36,12 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
   const { settings = {} } = options;
   const rules = searchRules(settings.search);
   const [charts, manifests, lists, toolFiles, archives, bases, ignored] = await Promise.all([
-    findInCharts(tree, options.render),
+    findInCharts(tree, {
+      render: options.render,
+      rules,
+      settings: settings.charts,
+      files: options.charts,
+    }),
     findBelow(tree, 'manifests', /\.(?:ya?ml|json|tmpl)$/i, (text, file) =>
       findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
     ),

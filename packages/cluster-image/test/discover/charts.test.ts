@@ -1,78 +1,51 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { bytes, codeOf, OciError, readAll } from '@cluster-image/oci';
-import { directory, type TarEntry, tarball } from '@cluster-image/storage';
+import { directory } from '@cluster-image/storage';
 import { temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { findInCharts } from '../../src/discover/charts.ts';
-import type { Findings } from '../../src/discover/discovery.ts';
+import type { Findings, Unresolved } from '../../src/discover/discovery.ts';
+import type { ChartSettings } from '../../src/discover/settings.ts';
 import { helmTemplate } from '../../src/helm.ts';
+import { chartFile, packedChart, pod } from '../chart-files.ts';
 import { contextDirectory, type Given, putFiles } from '../context.ts';
-import { pathWith } from '../tools.ts';
+import { failureOf } from '../failure.ts';
 
-function find(
-  root: string,
-  variables: Readonly<Record<string, string | undefined>> = process.env,
-  signal = new AbortController().signal,
-  timeout?: number,
-): Promise<Findings> {
-  const render = helmTemplate(root, { cwd: root, variables }, signal, timeout);
-  return findInCharts(directory(root), render);
+type Charts = Readonly<Record<string, ChartSettings>>;
+
+function find(root: string, settings: Charts = {}): Promise<Findings> {
+  const environment = { cwd: root, variables: process.env };
+  const render = helmTemplate(root, environment, new AbortController().signal);
+  return findInCharts(directory(root), { render, settings });
 }
 
 /** `reference file:line via`, in order. */
-async function images(root: string): Promise<readonly string[]> {
-  const { images, unresolved } = await find(root);
+async function images(root: string, settings: Charts = {}): Promise<readonly string[]> {
+  const { images, unresolved } = await find(root, settings);
   expect(unresolved).toEqual([]);
   return images.flatMap(({ reference, origins }) =>
     origins.map(({ file, line, via }) => `${reference} ${file}:${line ?? ''} ${via}`),
   );
 }
 
-async function failure(work: Promise<unknown>): Promise<OciError> {
-  const error = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (error instanceof OciError) return error;
-  throw error ?? new Error('nothing failed');
-}
-
-const pod = (image: string): string => `apiVersion: v1
-kind: Pod
-metadata: {name: a}
-spec:
-  containers:
-    - name: a
-      image: ${image}
-`;
-
-const chart = (name: string, rest = ''): string =>
-  `apiVersion: v2\nname: ${name}\nversion: 1.0.0\n${rest}`;
-
-/** A packed chart: its files in a directory of its name. */
-async function packed(name: string, files: Readonly<Record<string, string>>): Promise<Uint8Array> {
-  const entries = Object.entries(files).map(
-    ([path, text]): TarEntry => ({
-      type: 'file',
-      path: `${name}/${path}`,
-      mode: 0o644,
-      content: bytes(text),
-    }),
-  );
-  const content = tarball(entries);
-  return gzipSync(await readAll(content, content.size));
+/** The one chart that cannot be rendered. */
+async function unrendered(found: Promise<Findings>): Promise<Unresolved> {
+  const { unresolved } = await found;
+  const [only] = unresolved;
+  expect(unresolved).toHaveLength(1);
+  if (!only) throw new Error('all was rendered');
+  return only;
 }
 
 describe('a chart', () => {
   test('gives the images it renders to, with template and line', async () => {
     const root = await contextDirectory({
-      'charts/folder/Chart.yaml': chart('web'),
+      'charts/folder/Chart.yaml': chartFile('web'),
       'charts/folder/values.yaml': 'image: {repository: quay.io/a/b, tag: v1}\n',
       'charts/folder/templates/pod.yaml': `# a pod\n${pod('{{ .Values.image.repository }}:{{ .Values.image.tag }}')}`,
       'charts/folder/templates/NOTES.txt': 'image: quay.io/notes/none:v1\n',
-      'charts/folder/crds/crd.yaml': pod('quay.io/crd/none:v1'),
+      'charts/folder/crds/crd.yaml': pod('quay.io/crd/some:v1'),
       'charts/folder/templates/test.yaml': pod('quay.io/test/none:v1').replace(
         '{name: a}',
         '{name: t, annotations: {helm.sh/hook: test}}',
@@ -84,13 +57,14 @@ describe('a chart', () => {
     });
     expect(await images(root)).toEqual([
       'quay.io/a/b:v1 charts/folder/templates/pod.yaml:8 helm template charts/folder',
+      'quay.io/crd/some:v1 charts/folder/crds/crd.yaml:7 helm template charts/folder',
       'quay.io/hook/some:v1 charts/folder/templates/hook.yaml:7 helm template charts/folder',
     ]);
   });
 
   test('takes the values that are named after it, not after its folder', async () => {
     const root = await contextDirectory({
-      'charts/folder/Chart.yaml': chart('web'),
+      'charts/folder/Chart.yaml': chartFile('web'),
       'charts/folder/values.yaml': 'tag: v1\n',
       'charts/folder/templates/pod.yaml': pod('quay.io/a/b:{{ .Values.tag }}'),
       'charts/web.values.yaml': 'tag: "1.10"\n',
@@ -103,8 +77,8 @@ describe('a chart', () => {
 
   test('may be packed, with values beside it', async () => {
     const root = await contextDirectory({
-      'charts/any-name.tgz': await packed('web', {
-        'Chart.yaml': chart('web'),
+      'charts/any-name.tgz': await packedChart('web', {
+        'Chart.yaml': chartFile('web'),
         'values.yaml': 'tag: v1\n',
         'templates/pod.yaml': pod('quay.io/a/b:{{ .Values.tag }}'),
       }),
@@ -119,13 +93,13 @@ describe('a chart', () => {
     const dependencies =
       'dependencies: [{name: redis, version: 1.0.0}, {name: db, version: 1.0.0}]\n';
     const root = await contextDirectory({
-      'charts/web/Chart.yaml': chart('web', dependencies),
+      'charts/web/Chart.yaml': chartFile('web', dependencies),
       'charts/web/values.yaml': 'redis: {image: "quay.io/mine/redis:2"}\n',
-      'charts/web/charts/redis/Chart.yaml': chart('redis'),
+      'charts/web/charts/redis/Chart.yaml': chartFile('redis'),
       'charts/web/charts/redis/values.yaml': 'image: redis:1\n',
       'charts/web/charts/redis/templates/pod.yaml': pod('{{ .Values.image }}'),
-      'charts/web/charts/db-1.0.0.tgz': await packed('db', {
-        'Chart.yaml': chart('db'),
+      'charts/web/charts/db-1.0.0.tgz': await packedChart('db', {
+        'Chart.yaml': chartFile('db'),
         'templates/pod.yaml': pod('quay.io/a/db:1'),
       }),
     });
@@ -147,7 +121,7 @@ spec:
         - image: ${image}
 `;
     const root = await contextDirectory({
-      'charts/web/Chart.yaml': chart('web'),
+      'charts/web/Chart.yaml': chartFile('web'),
       'charts/web/templates/all.yaml': `${of('Deployment', 'a.io/first:1')}---\n${of('DaemonSet', 'a.io/second:1')}`,
     });
     expect(await images(root)).toEqual([
@@ -160,7 +134,7 @@ spec:
     const root = join(await temporaryDirectory(), `a, b;'"$(c) -d`);
     await mkdir(root);
     await putFiles(root, {
-      'charts/my chart/Chart.yaml': chart('web'),
+      'charts/my chart/Chart.yaml': chartFile('web'),
       'charts/my chart/templates/pod.yaml': pod('a.io/b:{{ .Values.tag }}'),
       'charts/web.values.yaml': 'tag: "1"\n',
     });
@@ -170,11 +144,11 @@ spec:
 
   test('several are rendered, and what is none of them is passed over', async () => {
     const root = await contextDirectory({
-      'charts/a/Chart.yaml': chart('a'),
+      'charts/a/Chart.yaml': chartFile('a'),
       'charts/a/templates/pod.yaml': pod('a.io/a:1'),
-      'charts/b/Chart.yaml': chart('b'),
+      'charts/b/Chart.yaml': chartFile('b'),
       'charts/b/templates/pod.yaml': pod('a.io/b:1'),
-      'charts/empty/Chart.yaml': chart('empty'),
+      'charts/empty/Chart.yaml': chartFile('empty'),
       'charts/README.md': 'image: a.io/none:1\n',
     });
     const { images, suspects } = await find(root);
@@ -183,7 +157,7 @@ spec:
   });
 
   test('is missed where a directory has no Chart.yaml', async () => {
-    const root = await contextDirectory({ 'charts/group/web/Chart.yaml': chart('web') });
+    const root = await contextDirectory({ 'charts/group/web/Chart.yaml': chartFile('web') });
     expect((await find(root)).suspects).toEqual([
       {
         text: 'charts/group',
@@ -196,7 +170,11 @@ spec:
 
 describe('Y06: a chart that cannot be right', () => {
   test.each([
-    ['a name that leads elsewhere', chart('../x'), /"\.\.\/x" is not a chart name/],
+    [
+      'a name that leads elsewhere',
+      chartFile('../x'),
+      /^Chart\.yaml: "\.\.\/x" is not a chart name\. A chart names itself/,
+    ],
     ['a name that is none', 'apiVersion: v2\nname: [a]\n', /has no name/],
     ['no mapping', '- name: a\n', /has no name/],
     ['no YAML', '{', /has no name/],
@@ -205,68 +183,82 @@ describe('Y06: a chart that cannot be right', () => {
       'charts/web/Chart.yaml': text,
       'charts/web/templates/pod.yaml': pod('a.io/b:1'),
     });
-    const error = await failure(find(root));
-    expect([error.code, error.message]).toEqual(['INPUT_INVALID', expect.stringMatching(message)]);
-    expect(error.message).toContain('charts/web/Chart.yaml');
-    expect(error.hint).toBeDefined();
-  });
-
-  test('a missing dependency is named, with the way to get it', async () => {
-    const root = await contextDirectory({
-      'charts/web/Chart.yaml': chart(
-        'web',
-        'dependencies: [{name: redis, version: 1.0.0, repository: "https://charts.invalid"}]\n',
-      ),
+    expect(await unrendered(find(root))).toEqual({
+      text: '',
+      reason: expect.stringMatching(message),
+      origin: { file: 'charts/web' },
     });
-    const error = await failure(find(root));
-    expect(error.code).toBe('TOOL');
-    expect(error.message).toMatch(/^charts\/web: .*redis/s);
-    expect(error.hint).toContain('helm dependency build');
   });
 
-  test("Y07: a value that is required is asked for in the chart's own words", async () => {
+  test('Y07: a value that is required is asked for in its own words, where it is needed', async () => {
     const root = await contextDirectory({
-      'charts/web/Chart.yaml': chart('web'),
+      'charts/web/Chart.yaml': chartFile('web'),
       'charts/web/templates/pod.yaml': pod('{{ required "image.tag please" .Values.tag }}'),
     });
-    const error = await failure(find(root));
-    expect([error.code, error.message]).toEqual([
-      'TOOL',
-      expect.stringMatching(/^charts\/web: .*templates\/pod\.yaml.*image\.tag please/s),
+    expect(await unrendered(find(root))).toEqual({
+      text: '',
+      reason:
+        'execution error at (web/templates/pod.yaml:7:16): image.tag please. Values that it needs are given in charts/web.values.yaml, or as charts."charts/web".set in cluster-image.json.',
+      origin: { file: 'charts/web/templates/pod.yaml', line: 7, via: 'helm template charts/web' },
+    });
+  });
+
+  test('a value that is not there is named', async () => {
+    const root = await contextDirectory({
+      'charts/web/Chart.yaml': chartFile('web'),
+      'charts/web/templates/pod.yaml': pod('{{ .Values.image.own.tag }}'),
+    });
+    const { reason, origin } = await unrendered(find(root));
+    expect(reason).toMatch(
+      /nil pointer .* Give image\.own\.tag in charts\/web\.values\.yaml, or as /,
+    );
+    expect(origin).toMatchObject({ file: 'charts/web/templates/pod.yaml', line: 7 });
+  });
+
+  test('one that cannot be rendered does not hide the others', async () => {
+    const root = await contextDirectory({
+      'charts/broken/Chart.yaml': chartFile('broken'),
+      'charts/broken/templates/pod.yaml': '{{ fail "never" }}',
+      'charts/bad.tgz': 'nothing',
+      'charts/web/Chart.yaml': chartFile('web'),
+      'charts/web/templates/pod.yaml': pod('a.io/b:1'),
+    });
+    const { images, unresolved } = await find(root);
+    expect(images.map(({ reference }) => reference)).toEqual(['a.io/b:1']);
+    expect(unresolved.map(({ origin }) => origin.file)).toEqual([
+      'charts/bad.tgz',
+      'charts/broken/templates/pod.yaml',
     ]);
-    expect(error.hint).toContain('charts/<chart name>.values.yaml');
   });
 
   test('an archive that unpacks to far more than a chart', async () => {
     const bomb = gzipSync(Buffer.alloc(101 * 1024 * 1024), { level: 1 });
     const root = await contextDirectory({ 'charts/web.tgz': bomb });
-    const error = await failure(find(root));
-    expect([error.code, error.message]).toEqual([
-      'ARCHIVE_INVALID',
-      expect.stringContaining('charts/web.tgz'),
-    ]);
+    const { reason, origin } = await unrendered(find(root));
+    expect(reason).toContain('charts/web.tgz: over 104857600 bytes');
+    expect(origin).toEqual({ file: 'charts/web.tgz' });
   });
 
   test.each([
-    ['no archive', Buffer.from('nothing'), 'ARCHIVE_INVALID'],
-    ['an archive that breaks off', gzipSync(Buffer.alloc(2000)).subarray(0, 15), 'ARCHIVE_INVALID'],
-    ['an empty archive', gzipSync(Buffer.alloc(1024)), 'INPUT_INVALID'],
-  ])('%s', async (_, body, code) => {
+    ['no archive', Buffer.from('nothing'), /incorrect header/],
+    ['an archive that breaks off', gzipSync(Buffer.alloc(2000)).subarray(0, 15), /unexpected end/],
+    ['an empty archive', gzipSync(Buffer.alloc(1024)), /is an empty archive/],
+  ])('%s', async (_, body, why) => {
     const root = await contextDirectory({ 'charts/web.tgz': body });
-    const error = await failure(find(root));
-    expect(error.code).toBe(code);
-    expect(error.message).toContain('charts/web.tgz');
+    const { reason, origin } = await unrendered(find(root));
+    expect(reason).toMatch(why);
+    expect(origin).toEqual({ file: 'charts/web.tgz' });
   });
 
   test('an archive whose files lead out of it', async () => {
     const root = await contextDirectory({
-      'charts/web.tgz': await packed('web/../..', { 'Chart.yaml': chart('web') }),
+      'charts/web.tgz': await packedChart('web/../..', { 'Chart.yaml': chartFile('web') }),
     });
-    expect(codeOf(await failure(find(root)))).toBe('ARCHIVE_INVALID');
+    expect((await unrendered(find(root))).reason).toContain('web/../..');
   });
 
   const web = {
-    'charts/web/Chart.yaml': chart('web'),
+    'charts/web/Chart.yaml': chartFile('web'),
     'charts/web/templates/pod.yaml': pod('a.io/b:1'),
   };
 
@@ -287,9 +279,9 @@ describe('Y06: a chart that cannot be right', () => {
     ['to nothing', { 'charts/web/x.txt': { link: 'none' } }, 'charts/web/x.txt'],
   ])('a link %s', async (_, files, named) => {
     const root = await contextDirectory({ ...web, ...files });
-    const error = await failure(find(root));
-    expect(error.code).toBe('INPUT_INVALID');
-    expect(error.message).toMatch(new RegExp(`^${named} is a link to `));
+    const { reason, origin } = await unrendered(find(root));
+    expect(reason).toMatch(new RegExp(`^${named} is a link to `));
+    expect(origin).toEqual({ file: 'charts/web' });
   });
 
   test('a chart that is itself a link out of the context is unresolved', async () => {
@@ -306,7 +298,7 @@ describe('Y06: a chart that cannot be right', () => {
   test('links inside the context are followed', async () => {
     const root = await contextDirectory({
       'charts/web': { link: '../shared/web' },
-      'shared/web/Chart.yaml': chart('web'),
+      'shared/web/Chart.yaml': chartFile('web'),
       'shared/web/templates': { link: '../templates' },
       'shared/web/values.yaml': { link: '../../values/web.yaml' },
       'shared/templates/pod.yaml': pod('a.io/b:{{ .Values.tag }}'),
@@ -324,67 +316,134 @@ describe('Y06: a chart that cannot be right', () => {
   });
 });
 
-describe('helm', () => {
-  const files = {
-    'charts/web/Chart.yaml': chart('web'),
-    'charts/web/templates/pod.yaml': pod('a.io/b:1'),
+describe('what the configuration says of charts', () => {
+  const web = {
+    'charts/web/Chart.yaml': chartFile('web'),
+    'charts/web/values.yaml': 'tag: own\nlist: []\nquoted: plain\n',
+    'charts/web/templates/pod.yaml': pod(
+      'a.io/{{ .Release.Name }}/{{ .Release.Namespace }}:{{ .Capabilities.KubeVersion.Minor }}-{{ .Capabilities.APIVersions.Has "a.io/v1/Pod" }}-{{ .Values.tag }}-{{ len .Values.list }}-{{ len .Values.quoted }}',
+    ),
   };
+  const line = 'charts/web/templates/pod.yaml:7';
 
-  test('that is not there is asked for', async () => {
-    const root = await contextDirectory(files);
-    const error = await failure(find(root, { PATH: await temporaryDirectory() }));
-    expect([error.code, error.message, error.hint]).toEqual([
-      'TOOL',
-      'charts/web: helm is not on the PATH, and charts need it',
-      expect.stringContaining('https://helm.sh'),
+  test('is what their templates are told', async () => {
+    const root = await contextDirectory({ ...web, 'charts/web.values.yaml': 'tag: beside\n' });
+    const settings = {
+      release: 'site',
+      namespace: 'ns',
+      kubeVersion: '1.27',
+      apiVersions: ['a.io/v1/Pod'],
+    };
+    expect(await images(root, { './charts/web/': settings })).toEqual([
+      `a.io/site/ns:27-true-beside-0-5 ${line} helm template site charts/web -n ns --kube-version 1.27 -a a.io/v1/Pod -f charts/web.values.yaml`,
     ]);
   });
 
-  test('sees nothing of the environment but the PATH', async () => {
-    const root = await contextDirectory(files);
-    const PATH = await pathWith('helm', 'env >&2; exit 1');
-    const error = await failure(find(root, { PATH, CANARY: 'canary', KUBECONFIG: '/canary' }));
-    expect(error.message).toContain('HOME=/nonexistent');
-    expect(error.message).not.toContain('canary');
-  });
-
-  test('that prints without end is stopped', async () => {
-    const root = await contextDirectory(files);
-    const error = await failure(find(root, { PATH: await pathWith('helm', 'exec yes') }));
-    expect([error.code, error.message]).toEqual([
-      'TOOL',
-      'charts/web: helm printed over 16777216 bytes',
+  test('is their values, those of files and single ones over them', async () => {
+    const root = await contextDirectory({
+      ...web,
+      'charts/web.values.yaml': 'tag: beside\nquoted: ""\n',
+      'values/a,b.yaml': 'tag: first\n',
+      'values/second.yaml': { link: '../other/second.yaml' },
+      'other/second.yaml': 'tag: second\n',
+    });
+    const values = ['values/second.yaml', './values/a,b.yaml'];
+    expect(await images(root, { 'charts/web': { values } })).toEqual([
+      `a.io/dryrun/default:35-false-first-0-5 ${line} helm template charts/web -f values/second.yaml -f values/a,b.yaml`,
+    ]);
+    const set = { list: [1, { a: ',' }], quoted: '"],{}' };
+    const given = await find(root, { 'charts/web': { values, set } });
+    expect(given.images.map(({ reference }) => reference)).toEqual([
+      'a.io/dryrun/default:35-false-first-2-5',
     ]);
   });
 
-  test('X04: that is at work when the run is interrupted ends with it', async () => {
-    const root = await contextDirectory(files);
-    const controller = new AbortController();
-    const PATH = await pathWith('helm', 'exec sleep 600');
-    const running = failure(find(root, { PATH }, controller.signal));
-    setTimeout(() => controller.abort(), 100);
-    expect((await running).code).toBe('ABORTED');
+  test('is several ways to render them, whose images are united', async () => {
+    const root = await contextDirectory({
+      ...web,
+      'values/shared.yaml': 'list: [1]\n',
+      'values/b.yaml': 'tag: b\n',
+    });
+    const settings: ChartSettings = {
+      namespace: 'ns',
+      values: ['values/shared.yaml'],
+      set: { quoted: '' },
+      variants: [{ release: 'a' }, { release: 'b', values: ['values/b.yaml'], set: { list: [] } }],
+    };
+    const { images } = await find(root, { 'charts/web': settings });
+    expect(images.map(({ reference }) => reference)).toEqual([
+      'a.io/a/ns:35-false-own-1-0',
+      'a.io/b/ns:35-false-b-0-0',
+    ]);
   });
 
-  test.each([
-    ['waits for its children', 'sleep 600; exit 0'],
-    ['leaves its children behind', 'sleep 600 & exit 0'],
-    ['does not let itself be ended', "trap '' TERM; sleep 600; sleep 600"],
-  ])('X04: in a wrapper that %s is ended with all of them', async (_, script) => {
-    const root = await contextDirectory(files);
-    const PATH = await pathWith('helm', script);
-    const { signal } = new AbortController();
-    const error = await failure(find(root, { PATH }, signal, 300));
-    expect([error.code, error.message]).toEqual(['TOOL', 'charts/web: helm took over 0.3 s']);
-    const controller = new AbortController();
-    const running = failure(find(root, { PATH }, controller.signal));
-    setTimeout(() => controller.abort(), 100);
-    expect((await running).code).toBe('ABORTED');
+  test('is whether their tests count', async () => {
+    const root = await contextDirectory({
+      'charts/web/Chart.yaml': chartFile('web'),
+      'charts/web/templates/test.yaml': pod('a.io/test:1').replace(
+        '{name: a}',
+        '{name: t, annotations: {helm.sh/hook: test}}',
+      ),
+    });
+    expect((await find(root)).images).toEqual([]);
+    expect((await find(root, { 'charts/web': { tests: true } })).images).toHaveLength(1);
   });
 
-  test('that does not know what it is told is too old', async () => {
-    const root = await contextDirectory(files);
-    const PATH = await pathWith('helm', 'echo "Error: unknown flag: --skip-x" >&2; exit 1');
-    expect((await failure(find(root, { PATH }))).hint).toBe('Install helm 3.16 or later.');
+  test('is that there are others elsewhere', async () => {
+    const root = await contextDirectory({
+      'apps/web/Chart.yaml': chartFile('web'),
+      'apps/web/templates/pod.yaml': pod('a.io/web:1'),
+      'charts/group/db/Chart.yaml': chartFile('db'),
+      'charts/group/db/templates/pod.yaml': pod('a.io/db:1'),
+      'packed/any': await packedChart('any', {
+        'Chart.yaml': chartFile('any'),
+        'templates/pod.yaml': pod('a.io/any:1'),
+      }),
+    });
+    const settings = { 'apps/web/': {}, './charts/group/db': {}, 'packed/any': {} };
+    expect(await images(root, settings)).toEqual([
+      'a.io/any:1 packed/any: helm template packed/any: templates/pod.yaml',
+      'a.io/db:1 charts/group/db/templates/pod.yaml:7 helm template charts/group/db',
+      'a.io/web:1 apps/web/templates/pod.yaml:7 helm template apps/web',
+    ]);
+    expect((await find(root, settings)).suspects).toEqual([]);
+  });
+
+  test.each<[string, Charts, RegExp]>([
+    [
+      'a chart that is not there',
+      { 'apps/none': {} },
+      /charts\."apps\/none": there is no such path/,
+    ],
+    ['a chart outside', { '../web': {} }, /charts\."\.\.\/web": is not a path in the context/],
+    ['a path of the machine', { '/web': {} }, /is not a path in the context/],
+    ['the same twice', { 'charts/web': {}, 'charts/web/': {} }, /names charts\/web once more/],
+    ['no values file', { 'charts/web': { values: ['none.yaml'] } }, /no values file none\.yaml/],
+    [
+      'a values file outside',
+      { 'charts/web': { variants: [{ values: ['../../etc/hostname'] }] } },
+      /no values file \.\.\/\.\.\/etc\/hostname in the context/,
+    ],
+    [
+      'a values file that is a link to the outside',
+      { 'charts/web': { values: ['outward.yaml'] } },
+      /no values file outward\.yaml/,
+    ],
+  ])('names %s, which is an error', async (_, settings, message) => {
+    const root = await contextDirectory({ ...web, 'outward.yaml': { link: '/etc/hostname' } });
+    const error = await failureOf(find(root, settings));
+    expect([error.code, error.message]).toEqual(['INPUT_INVALID', expect.stringMatching(message)]);
+  });
+
+  test('may be that it comes from elsewhere, and is missed while it does not', async () => {
+    const root = await contextDirectory({});
+    const settings = { 'charts/web.tgz': { repository: 'oci://a.io/charts' } };
+    expect((await find(root, settings)).unresolved).toEqual([
+      {
+        text: '',
+        reason: 'a chart of oci://a.io/charts that was not fetched',
+        origin: { file: 'charts/web.tgz' },
+      },
+    ]);
   });
 });

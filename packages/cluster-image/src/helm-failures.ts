@@ -1,0 +1,53 @@
+import { OciError } from '@cluster-image/oci';
+import type { ChartToRender } from './discover/charts.ts';
+import type { Outcome } from './sandboxed.ts';
+
+type Failed = Extract<Outcome, { type: 'failed' }>;
+
+/** How much of what helm says is told, in characters. */
+const longest = 600;
+
+/**
+ * Why helm did not render a chart, in its own words as far as they are about the chart: INPUT_INVALID,
+ * or TOOL for a helm that does not know its flags.
+ */
+export function whyNotRendered({ stopped, stderr }: Failed, chart: ChartToRender): OciError {
+  if (stopped !== undefined) return new OciError('INPUT_INVALID', `helm ${stopped}`);
+  if (/unknown flag/.test(stderr)) {
+    return new OciError('TOOL', said(stderr, chart), { hint: 'Install helm 3.16 or later.' });
+  }
+  const hint = /missing in charts\/ directory/.test(stderr)
+    ? 'Run `helm dependency build` on the chart and commit its charts/ directory.'
+    : /execution error at|executing "|error calling/.test(stderr)
+      ? valuesHint(stderr, chart)
+      : undefined;
+  return new OciError('INPUT_INVALID', said(stderr, chart), { hint });
+}
+
+/** What helm said, on one line, without what is about this machine or about helm. */
+function said(stderr: string, { file, path }: ChartToRender): string {
+  const lines = stderr.split('\n').map((line) => line.trim());
+  const about = lines.filter((line) => line !== '' && !noise.some((each) => each.test(line)));
+  const text = about
+    .join(' ')
+    .replace(/^Error: /, '')
+    .replace(/^INSTALLATION FAILED: /, '');
+  const plain = file === undefined ? text : text.replaceAll(file, path);
+  return plain.length > longest ? `${plain.slice(0, longest)} …` : plain;
+}
+
+const noise: readonly RegExp[] = [
+  /^Use --debug flag/,
+  /^(?:time=\S+ )?level=/,
+  // As older ones have it: 2024/01/31 12:00:00 found symbolic link in path …
+  /^(?:\d{4}\/\d\d\/\d\d [\d:]+ |[\w/]+\.go:\d+: |walk\.go)/,
+  /^WARNING: /,
+];
+
+/** Which value it is about where that can be seen, and where values are given. */
+function valuesHint(stderr: string, { path }: ChartToRender): string {
+  const [, name = '<chart name>'] = /([\w.-]+)\/(?:charts|templates)\//.exec(stderr) ?? [];
+  const asked = /<[^>]*?\.Values\.([\w.]+)[^>]*>:?\s+nil pointer/.exec(stderr)?.[1];
+  const what = asked === undefined ? 'Values that it needs are given' : `Give ${asked}`;
+  return `${what} in charts/${name}.values.yaml, or as charts.${JSON.stringify(path)}.set in cluster-image.json.`;
+}
