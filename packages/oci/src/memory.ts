@@ -84,6 +84,7 @@ export function memory(): Registry & Removable & Referring & Spool {
             size += chunk.length;
           }
         },
+        read: (range) => concat(chunks.map(bytes)).open(range),
         content: async () => concat(chunks.map(bytes)),
         async end() {},
       };

@@ -1,4 +1,4 @@
-import type { Content } from './content.ts';
+import type { Content, Range } from './content.ts';
 import type { Digest } from './digest.ts';
 import type { Descriptor, Manifest } from './manifest.ts';
 
@@ -59,6 +59,8 @@ export interface Spooled {
   readonly size: number;
   /** Adds bytes; those that came before a failure stay. Not while another append is under way. */
   append(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A part of what is there so far. */
+  read(range: Range): AsyncIterable<Uint8Array>;
   /** All of it, for a registry to store; nothing is added any more, and nothing read after `end`. */
   content(): Promise<Content>;
   /** Lets go of it, whether it was stored or not. */

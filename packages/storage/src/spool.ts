@@ -42,6 +42,7 @@ export function spool(disk: Disk): Spool {
             await writer.end();
           }
         },
+        read: (range) => fileOfSize(path, size, fs).open(range),
         async content() {
           await onDisk(fs, path, async () => {
             await handle.chmod(0o444);
