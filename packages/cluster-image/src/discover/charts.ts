@@ -3,6 +3,7 @@ import PQueue from 'p-queue';
 import type { Document } from 'yaml';
 import { followed, target } from '../follow.ts';
 import { type ChartFile, readChartFile } from './chart-file.ts';
+import { type ChartFiles, chartParts, packedFiles, unpackedFiles } from './chart-parts.ts';
 import {
   chartSettings,
   misconfigured,
@@ -12,8 +13,10 @@ import {
   renderingsOf,
 } from './chart-renderings.ts';
 import { below, openArchive, refuseOutwardLinks } from './chart-tree.ts';
+import { declaredImages } from './declared-images.ts';
 import { type Findings, merge, nothing, type Origin } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
+import { givenValues } from './given-values.ts';
 import type { SearchRules } from './search-rules.ts';
 import type { ChartSettings } from './settings.ts';
 import { sourceLines } from './source-lines.ts';
@@ -151,8 +154,17 @@ async function findInChart(
   if (file.isLibrary) return nothing;
   const renderings = renderingsOf(settings, await usualRenderings(tree, file));
   const found: Findings[] = [];
-  for (const rendering of renderings) found.push(await findInRendering(chart, rendering, options));
+  for (const rendering of renderings) {
+    const rendered = await findInRendering(chart, rendering, options);
+    const parts = await chartParts(await filesOf(tree, chart), () => givenValues(tree, rendering));
+    found.push(rendered, await declaredImages(parts, rendered, settings?.declared));
+  }
   return merge(found);
+}
+
+async function filesOf(tree: Tree, { path, files, isPacked }: Chart): Promise<ChartFiles> {
+  if (isPacked) return packedFiles(files, { file: path });
+  return unpackedFiles(tree, (await target(tree, path))?.path ?? path, path);
 }
 
 /** How a chart is rendered that nothing special is said about. */

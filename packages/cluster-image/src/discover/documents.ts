@@ -66,7 +66,7 @@ export function findInDocuments(
   ): boolean {
     const lines = new LineCounter();
     try {
-      for (const document of parsed(part.text, lines, () => --parts)) {
+      for (const document of boundedDocuments(part.text, lines, () => --parts)) {
         const originAt = (offset: number, further = 0): Origin =>
           originOf(part.line + lines.linePos(offset).line - 1 + further, document);
         const [error] = document.errors;
@@ -130,7 +130,11 @@ function* splitDocuments(text: string): Iterable<TextPart> {
  *
  * @param left counts a part, and tells how many may follow
  */
-function* parsed(text: string, lines: LineCounter, left: () => number): Iterable<Document> {
+export function* boundedDocuments(
+  text: string,
+  lines: LineCounter,
+  left: () => number,
+): Iterable<Document> {
   const parser = new Parser(lines.addNewLine);
   const composer = new Composer({ uniqueKeys: false, logLevel: 'silent' });
   lines.addNewLine(0);
