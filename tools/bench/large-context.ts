@@ -38,7 +38,10 @@ export async function largeContext(root: string, images: number): Promise<LargeC
   }
   const tree = directory(context);
   const sources = { upstream, tree };
-  const discovery = await discover(tree, { render: async () => '' });
+  const discovery = await discover(tree, {
+    render: async () => '',
+    kustomize: async () => ({ type: 'built', manifests: '' }),
+  });
   const options = { platforms: [parsePlatform('linux/amd64')], update: [] } as const;
   const lockfile = await lock(discovery, undefined, sources, options, createContext());
   await writeFile(join(context, lockfileName), formatLockfile(lockfile));

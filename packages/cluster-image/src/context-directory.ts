@@ -4,6 +4,7 @@ import { directory } from '@cluster-image/storage';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
 import { helmTemplate } from './helm.ts';
+import { kustomizeBuild } from './kustomize.ts';
 import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
 import type { Workspace } from './workspace.ts';
@@ -36,7 +37,14 @@ export async function discoverIn(
 ): Promise<Discovery> {
   const { environment, context, configuration: settings } = workspace;
   const render = helmTemplate(path, environment, context.signal);
-  return discover(tree, { render, settings, buildArguments, ...(file !== undefined && { file }) });
+  const kustomize = kustomizeBuild(path, environment, context.signal, settings.kustomize);
+  return discover(tree, {
+    render,
+    kustomize,
+    settings,
+    buildArguments,
+    ...(file !== undefined && { file }),
+  });
 }
 
 export interface LockedIn extends DiscoverIn {

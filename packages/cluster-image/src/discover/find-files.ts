@@ -19,11 +19,29 @@ export async function findBelow(
   names: RegExp,
   find: Find,
 ): Promise<Findings> {
+  const entries = await entriesBelow(tree, directory);
+  return findAmong(
+    tree,
+    entries.filter(({ path }) => names.test(path)),
+    find,
+  );
+}
+
+/** All that is below a directory. */
+export async function entriesBelow(tree: Tree, directory: string): Promise<readonly TreeEntry[]> {
+  const entries: TreeEntry[] = [];
+  for await (const entry of tree.entries(directory)) entries.push(entry);
+  return entries;
+}
+
+/** Reads those entries that are files, or lead to some. */
+export async function findAmong(
+  tree: Tree,
+  entries: readonly TreeEntry[],
+  find: Find,
+): Promise<Findings> {
   const queue = new PQueue({ concurrency: filesAtOnce });
-  const found: Promise<Findings>[] = [];
-  for await (const entry of tree.entries(directory)) {
-    if (names.test(entry.path)) found.push(queue.add(() => findIn(tree, entry, find)));
-  }
+  const found = entries.map((entry) => queue.add(() => findIn(tree, entry, find)));
   return merge(await Promise.all(found));
 }
 

@@ -5,12 +5,17 @@ import type { Discovery } from '../../src/discover/discovery.ts';
 import { contextDirectory, type Given } from '../context.ts';
 import { countingFileSystem } from '../counting.ts';
 
+const tools: Pick<DiscoverOptions, 'render' | 'kustomize'> = {
+  render: async () => '',
+  kustomize: async () => ({ type: 'failed', reason: 'not expected' }),
+};
+
 async function find(
   files: Readonly<Record<string, Given>>,
   options: Partial<DiscoverOptions> = {},
 ): Promise<Discovery> {
   const root = await contextDirectory(files);
-  return discover(directory(root), { render: async () => '', ...options });
+  return discover(directory(root), { ...tools, ...options });
 }
 
 async function references(files: Readonly<Record<string, Given>>): Promise<readonly string[]> {
@@ -64,12 +69,12 @@ describe('a context is searched where sealos searches it', () => {
     ]);
     const root = await contextDirectory(Object.fromEntries(manifests));
     const { fs, calls } = countingFileSystem();
-    const { images } = await discover(directory(root, undefined, fs), { render: async () => '' });
+    const { images } = await discover(directory(root, undefined, fs), tools);
     expect(images).toHaveLength(20);
     expect(calls.get('open')).toBe(20);
     const empty = countingFileSystem();
     const none = await contextDirectory({ 'manifests/none': '' });
-    await discover(directory(none, undefined, empty.fs), { render: async () => '' });
+    await discover(directory(none, undefined, empty.fs), tools);
     expect((calls.get('lstat') ?? 0) - (empty.calls.get('lstat') ?? 0)).toBe(20 - 1);
     expect(calls.get('stat')).toBe(empty.calls.get('stat'));
   });

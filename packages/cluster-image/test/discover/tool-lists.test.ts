@@ -6,7 +6,10 @@ import { formatImages, type ListFormat } from '../../src/discover/formats.ts';
 import { contextDirectory } from '../context.ts';
 
 async function find(files: Readonly<Record<string, string>>): Promise<Discovery> {
-  return discover(directory(await contextDirectory(files)), { render: async () => '' });
+  return discover(directory(await contextDirectory(files)), {
+    render: async () => '',
+    kustomize: async () => ({ type: 'failed', reason: 'not expected' }),
+  });
 }
 
 /** `reference file:line`, in order. */
