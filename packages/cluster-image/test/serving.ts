@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { serveVerb } from '../src/verbs/serve.ts';
 import type { Place } from './place.ts';
 
@@ -13,7 +14,7 @@ export interface Serving {
 export async function serving(
   here: Pick<Place, 'run' | 'events'>,
   locations: readonly string[],
-  more: { readonly endpointFile?: string; readonly plainHttp?: string[] } = {},
+  more: Omit<z.input<typeof serveVerb.options>, 'locations'> = {},
 ): Promise<Serving> {
   const controller = new AbortController();
   const options = { locations: [...locations], ...more };

@@ -1,4 +1,4 @@
-import { bytes, type Content, OciError, type Range } from '@cluster-image/oci';
+import { bytes, type Content, type ErrorCode, OciError, type Range } from '@cluster-image/oci';
 
 /** A request as it came: the target is path and query, not decoded; header names are lower-case. */
 export interface ServerRequest {
@@ -55,6 +55,20 @@ export function refusal(
 
 /** What a failure behind the handler looks like from outside. */
 export function failed(error: unknown): ServerResponse {
-  const message = error instanceof OciError ? error.message : 'internal error';
-  return refusal(500, 'UNKNOWN', message);
+  if (!(error instanceof OciError)) return refusal(500, 'UNKNOWN', 'internal error');
+  const [status, code] = failures[error.code] ?? [500, 'UNKNOWN'];
+  return refusal(status, code, error.message);
 }
+
+/** What is wrong further on, where a registry fetches from others. */
+const failures: Readonly<Partial<Record<ErrorCode, readonly [status: number, code: string]>>> = {
+  REFERENCE_INVALID: [400, 'NAME_INVALID'],
+  NOT_FOUND: [404, 'NAME_UNKNOWN'],
+  // Who asks here has no part in how this registry proves itself to others.
+  UNAUTHORIZED: [403, 'DENIED'],
+  DENIED: [403, 'DENIED'],
+  TOO_MANY_REQUESTS: [429, 'TOOMANYREQUESTS'],
+  NETWORK: [502, 'UNKNOWN'],
+  UPSTREAM: [502, 'UNKNOWN'],
+  TIMEOUT: [504, 'UNKNOWN'],
+};

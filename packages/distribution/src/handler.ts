@@ -20,7 +20,7 @@ import {
 } from './answers.ts';
 import { putManifest } from './pushed-manifest.ts';
 import { referrers } from './referrers.ts';
-import { formatRoute, type Page, pageLimit, parseRoute, type Route } from './route.ts';
+import { formatRoute, namespaceOf, type Page, pageLimit, parseRoute, type Route } from './route.ts';
 import { uploads } from './uploads.ts';
 
 export interface HandlerOptions {
@@ -30,6 +30,11 @@ export interface HandlerOptions {
   readonly deletes?: Removable;
   /** Knows what is about a manifest, beside what clients have listed themselves. */
   readonly referring?: Referring;
+  /**
+   * The registry of a host that a client says it means (`?ns=`), as containerd does of a mirror;
+   * without it all are the same.
+   */
+  readonly namespace?: (host: string) => RegistryReader;
 }
 
 /**
@@ -65,8 +70,8 @@ async function answer(served: Served, request: ServerRequest): Promise<ServerRes
     return refusal(400, code, error instanceof Error ? error.message : 'invalid');
   }
   if (!route) return refusal(404, 'UNSUPPORTED', 'no such endpoint');
-  const { reader } = served;
   const { method } = request;
+  const reader = readerFor(served, request);
   if (route.kind === 'uploads' || route.kind === 'upload') return upload(served, route, request);
   if (method === 'PUT' && route.kind === 'manifest' && served.pushes) {
     return putManifest(served.pushes, route, request);
@@ -90,6 +95,11 @@ async function answer(served: Served, request: ServerRequest): Promise<ServerRes
     case 'referrers':
       return referrers(reader, served.referring, route);
   }
+}
+
+function readerFor({ reader, namespace }: Served, { target }: ServerRequest): RegistryReader {
+  const host = namespace && namespaceOf(target);
+  return host === undefined ? reader : (namespace?.(host) ?? reader);
 }
 
 function notAllowed({ pushes, deletes }: Served, { kind }: Route): ServerResponse {

@@ -4,6 +4,7 @@ export * from './handler.ts';
 export * from './listen.ts';
 export * from './network.ts';
 export type { Proxies as Proxy } from './proxy.ts';
+export * from './pull-through.ts';
 export * from './route.ts';
 export {
   type HttpResponse,

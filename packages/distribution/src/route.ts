@@ -1,4 +1,4 @@
-import { type Digest, isDigest, isRepository, isTag, OciError } from '@cluster-image/oci';
+import { type Digest, isDigest, isHost, isRepository, isTag, OciError } from '@cluster-image/oci';
 
 /**
  * The requests of the distribution protocol, as values. `formatRoute` and `parseRoute` are inverse;
@@ -176,6 +176,18 @@ function repositoryOf(name = ''): string {
 function digestOf(text: string): Digest {
   if (isDigest(text)) return text;
   throw new OciError('DIGEST_INVALID', `${JSON.stringify(text)} is not a digest`);
+}
+
+/**
+ * The host that a request to a mirror is meant for, as containerd says it; undefined where it does not.
+ * Throws REFERENCE_INVALID. https://github.com/containerd/containerd/blob/main/docs/hosts.md
+ */
+export function namespaceOf(target: string): string | undefined {
+  const mark = target.indexOf('?');
+  const host = mark < 0 ? null : new URLSearchParams(target.slice(mark + 1)).get('ns');
+  if (host === null || host === '') return undefined;
+  if (isHost(host)) return host;
+  throw new OciError('REFERENCE_INVALID', `${JSON.stringify(host)} is not a host`);
 }
 
 /** The most names a listing gives at once. */

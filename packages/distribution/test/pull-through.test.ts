@@ -34,8 +34,13 @@ async function setUp(options: Partial<PullThroughOptions> = {}, rules: readonly 
   const upstream = clientOf(server).registry();
   const make = (more: Partial<PullThroughOptions> = {}): RegistryReader =>
     pullThrough({ cache, upstream, context: createContext(), ...options, ...more });
-  const asked = (): readonly string[] =>
-    server.log.splice(0).map(({ method, kind }) => `${method} ${kind}`);
+  let told = 0;
+  /** What was asked since the last time. */
+  const asked = (): readonly string[] => {
+    const news = server.log.slice(told);
+    told = server.log.length;
+    return news.map(({ method, kind }) => `${method} ${kind}`);
+  };
   return { server, cache, make, reader: make(), asked };
 }
 
