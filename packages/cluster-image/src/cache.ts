@@ -17,7 +17,7 @@ import { heldManifest, soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { everyOne } from './failures.ts';
 import { gone, openArchive } from './lock/lock.ts';
-import type { LockedImage, Lockfile } from './lock/lockfile.ts';
+import { isWhole, keptOf, type LockedImage, type Lockfile } from './lock/lockfile.ts';
 import { counting, forImage } from './progress.ts';
 
 /** How many images are worked on at a time; how many transfers run at once is the context's business. */
@@ -47,7 +47,7 @@ export interface Cached {
 /**
  * Brings every pinned image into a store, as its upstream has it: the index with its own digest,
  * and of its children those that are pinned (all of them where the reference itself is a digest, so
- * that whoever asks by it finds the index whole). What is there already costs no request.
+ * that whoever asks by it finds the index whole, and where it is for no platform). What is there already costs no request.
  *
  * Where some fail, the others are finished; then throws their failure, or SOME_FAILED.
  */
@@ -81,10 +81,11 @@ async function cacheImage(
   sources: CacheSources,
   context: Context,
 ): Promise<void> {
-  const { tag, digest: pinned, ...named } = parseReference(reference);
+  const { tag, digest: _, ...named } = parseReference(reference);
   const repository = nameOf(named);
-  const kept = new Set<Digest>(Object.values(image.manifests).map(({ digest }) => digest));
-  const isWanted = ({ digest }: Descriptor): boolean => pinned !== undefined || kept.has(digest);
+  const isAll = isWhole(reference, image);
+  const kept = keptOf(image);
+  const isWanted = ({ digest }: Descriptor): boolean => isAll || kept.has(digest);
   if (await isCached({ registry: target, repository }, image.digest, tag, isWanted)) return;
   const source = image.archive
     ? await archiveAs(repository, image.archive, sources.tree)

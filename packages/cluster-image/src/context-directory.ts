@@ -1,10 +1,12 @@
 import { join } from 'node:path';
-import { OciError, type Platform, type Tree } from '@cluster-image/oci';
-import { directory } from '@cluster-image/storage';
+import { type Content, OciError, type Platform, type Tree } from '@cluster-image/oci';
+import { asFiles, directory } from '@cluster-image/storage';
+import { contextCharts } from './context-charts.ts';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
 import { helmTemplate } from './helm.ts';
 import { kustomizeBuild } from './kustomize.ts';
+import { requirePinnedCharts } from './lock/charts.ts';
 import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
 import type { Workspace } from './workspace.ts';
@@ -13,13 +15,19 @@ import type { Workspace } from './workspace.ts';
 export interface ContextDirectory {
   readonly path: string;
   readonly tree: Tree;
+  /** The same tree without what is left out, which is then not even looked at. */
+  open(skip: (path: string) => boolean): Tree;
+  /** What the tree has and the directory has not: packed charts of repositories, by path. */
+  readonly charts: ReadonlyMap<string, Content>;
 }
 
 /** Throws NOT_FOUND where there is no such directory. */
 export async function openContext(path: string): Promise<ContextDirectory> {
   const tree = directory(path);
   const root = await tree.entry('');
-  if (root?.type === 'directory') return { path, tree };
+  if (root?.type === 'directory') {
+    return { path, tree, open: (skip) => directory(path, skip), charts: new Map() };
+  }
   throw new OciError('NOT_FOUND', `${path} is not a directory`, {
     hint: 'A context is the directory with the Kubefile.',
   });
@@ -31,20 +39,21 @@ export interface DiscoverIn {
 }
 
 export async function discoverIn(
-  { path, tree }: ContextDirectory,
+  { path, tree, charts: packed }: ContextDirectory,
   { file, buildArguments }: DiscoverIn,
   workspace: Workspace,
 ): Promise<Discovery> {
   const { environment, context, configuration: settings } = workspace;
   const render = helmTemplate(path, environment, context.signal);
   const kustomize = kustomizeBuild(path, environment, context.signal, settings.kustomize);
-  return discover(tree, {
+  const options = {
     render,
     kustomize,
     settings,
     buildArguments,
     ...(file !== undefined && { file }),
-  });
+  };
+  return asFiles(packed, (charts) => discover(tree, { ...options, charts }));
 }
 
 export interface LockedIn extends DiscoverIn {
@@ -55,25 +64,34 @@ export interface LockedIn extends DiscoverIn {
   readonly leavesNothing?: boolean;
 }
 
+export interface LockedContext {
+  readonly lockfile: Lockfile;
+  /** The context with the charts in it that it has from repositories. */
+  readonly directory: ContextDirectory;
+}
+
 /**
- * The lockfile of a context, cut down to what the context refers to and to these platforms. Throws
+ * A context and its lockfile, cut down to what the context refers to and to these platforms. Throws
  * LOCK_DRIFT where it does not pin all of that, INPUT_INVALID where the context refers to what cannot
  * be told. The store holds on to all that the lockfile pins from then on.
  */
 export async function lockedContext(
-  context: ContextDirectory,
+  opened: ContextDirectory,
   options: LockedIn,
   workspace: Workspace,
-): Promise<Lockfile> {
-  const { platforms, command } = options;
-  const discovery = await discoverIn(context, options, workspace);
-  requireResolved(discovery);
-  tellSuspects(discovery, workspace.configuration, workspace.context);
-  const lockfile = await readLockfile(context.tree);
-  if (lockfile && !options.leavesNothing) {
-    const path = join(context.path, lockfileName);
+): Promise<LockedContext> {
+  const { platforms, command, leavesNothing } = options;
+  const lockfile = await readLockfile(opened.tree);
+  const { wanted, place } = await contextCharts(opened, workspace, leavesNothing);
+  const charts = requirePinnedCharts(wanted, lockfile?.charts, command);
+  if (lockfile && !leavesNothing) {
+    const path = join(opened.path, lockfileName);
     await workspace.store.remember({ path, pins: pinsOf(lockfile) });
   }
+  const directory = await place(charts);
+  const discovery = await discoverIn(directory, options, workspace);
+  requireResolved(discovery);
+  tellSuspects(discovery, workspace.configuration, workspace.context);
   requirePinned(driftOf(discovery, lockfile, platforms), command);
-  return cutDown(lockfile, discovery, platforms);
+  return { lockfile: { ...cutDown(lockfile, discovery, platforms), charts }, directory };
 }

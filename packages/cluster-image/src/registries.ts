@@ -148,7 +148,7 @@ async function openContextRegistry(
   }
   const buildArguments = configuration.buildArguments ?? {};
   const command = lockCommand({ context: text, platform });
-  const lockfile = await lockedContext(
+  const { lockfile } = await lockedContext(
     context,
     { platforms, buildArguments, command },
     { ...workspace, configuration },

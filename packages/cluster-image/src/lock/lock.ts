@@ -8,6 +8,7 @@ import {
   formatPlatform,
   type Manifest,
   matchesPlatform,
+  mediaTypes,
   nameOf,
   OciError,
   type Platform,
@@ -168,13 +169,14 @@ async function soleDigest(registry: RegistryReader, archive: string): Promise<Di
   });
 }
 
-/** The manifest of an image or index for one platform. */
+/** The manifest of an image or index for one platform; what is for no platform is itself for all. */
 async function choose(
   source: Repository,
   root: Manifest,
   platform: Platform,
   reference: string,
 ): Promise<Descriptor> {
+  if (isForAll(root)) return describe(root);
   if (root.kind === 'index') {
     const found = root.manifests.find((child) => matchesPlatform(platform, child.platform));
     if (found) return found;
@@ -192,6 +194,21 @@ async function choose(
   if (matchesPlatform(platform, actual)) return describe(root);
   throw noPlatform(platform, [formatPlatform(actual)]);
 }
+
+/** Whether something runs nowhere by itself: a chart, a bundle of manifests, an index of such. */
+function isForAll(root: Manifest): boolean {
+  if (root.kind === 'index') {
+    const { manifests } = root;
+    return manifests.length > 0 && manifests.every(({ platform }) => platform === undefined);
+  }
+  return root.mediaType === mediaTypes.ociManifest && !configTypes.includes(root.config.mediaType);
+}
+
+/** Those of images; docker's is in manifests of OCI as well. */
+const configTypes: readonly string[] = [
+  mediaTypes.ociConfig,
+  'application/vnd.docker.container.image.v1+json',
+];
 
 function noPlatform(platform: Platform, has: readonly string[]): OciError {
   const known = [...new Set(has)].filter((name) => !name.startsWith('unknown')).join(', ');

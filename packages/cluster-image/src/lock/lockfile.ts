@@ -1,5 +1,6 @@
 import {
   compareBytes,
+  type Digest,
   digestSchema as digest,
   formatPlatform,
   formatReference,
@@ -14,6 +15,9 @@ import {
 } from '@cluster-image/oci';
 import type { Pin } from '@cluster-image/storage';
 import { z } from 'zod';
+import { placeOf } from '../charts/chart-artifact.ts';
+import { isChartName, isChartPath, isChartRepository, isOci } from '../charts/remote-chart.ts';
+import { isVersion } from '../charts/versions.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { type Fault, readJson } from '../json-text.ts';
 
@@ -56,15 +60,41 @@ const lockedImageSchema = z.strictObject({
   repository: z.string().optional(),
 });
 
+const lockedChartSchema = z
+  .strictObject({
+    repository: z
+      .string()
+      .refine(isChartRepository, { error: 'not the URL of a chart repository' }),
+    name: z.string().refine(isChartName, { error: 'not a chart name' }),
+    version: z.string().refine(isVersion, { error: 'not a version' }),
+    /** Those of the packed chart. */
+    digest,
+    size: z.int().positive(),
+    /** The artifact that it is in a registry. */
+    manifest: digest.optional(),
+  })
+  .refine(({ repository, manifest }) => isOci(repository) === (manifest !== undefined), {
+    error: 'has a manifest where it is in a registry, and only there',
+  });
+
+const chartPath = z.string().refine(isChartPath, { error: 'not the path of a packed chart' });
+
 /** See docs/formats.md#lockfile. */
 const lockfileSchema = z.strictObject({
   lockfileVersion: z.literal(1),
   platforms: z.array(platform).min(1),
   images: z.record(reference, lockedImageSchema),
   bases: z.record(reference, lockedImageSchema),
+  charts: z.record(chartPath, lockedChartSchema).optional(),
 });
 
 export type LockedImage = Readonly<z.infer<typeof lockedImageSchema>>;
+
+/** A chart of a repository: the version that was chosen, and its archive. */
+export type LockedChart = Readonly<z.infer<typeof lockedChartSchema>>;
+
+/** Those of a context, by the paths they have there. */
+export type LockedCharts = Readonly<Record<string, LockedChart>>;
 
 /**
  * What a context's references mean: each pinned to a digest, and to the manifests of the platforms
@@ -95,23 +125,32 @@ export function cutDown(
     platforms: kept,
     images: some(images, lockfile?.images),
     bases: some(bases, lockfile?.bases),
+    ...(lockfile?.charts && { charts: lockfile.charts }),
   };
 }
 
 /** All that a lockfile pins, as the store has it: of what is referred to by digest the whole index. */
-export function pinsOf({ images, bases }: Lockfile): readonly Pin[] {
-  return [...Object.entries(images), ...Object.entries(bases)].map(
-    ([reference, { digest, manifests }]) => {
-      const { tag, digest: pinned, ...named } = parseReference(reference);
-      const children = Object.values(manifests).map(({ digest }) => digest);
-      return {
-        repository: nameOf(named),
-        tag,
-        digest,
-        children: pinned === undefined ? [...new Set(children)] : undefined,
-      };
-    },
-  );
+export function pinsOf({ images, bases, charts = {} }: Lockfile): readonly Pin[] {
+  const pinned = [...Object.entries(images), ...Object.entries(bases)].map(([reference, image]) => {
+    const { tag, digest: _, ...named } = parseReference(reference);
+    const children = isWhole(reference, image) ? undefined : [...keptOf(image)];
+    return { repository: nameOf(named), tag, digest: image.digest, children };
+  });
+  const packed = Object.values(charts).map((chart) => {
+    const { repository, manifest } = placeOf(chart);
+    return { repository, tag: undefined, digest: manifest, children: undefined };
+  });
+  return [...pinned, ...packed];
+}
+
+/** The manifests that a pin keeps. */
+export function keptOf({ manifests }: LockedImage): ReadonlySet<Digest> {
+  return new Set(Object.values(manifests).map(({ digest }) => digest));
+}
+
+/** Whether all of an index is kept: it is referred to by its digest, or is for no platform. */
+export function isWhole(reference: string, image: LockedImage): boolean {
+  return parseReference(reference).digest !== undefined || keptOf(image).has(image.digest);
 }
 
 /** A pin for some of its platforms. */
@@ -122,12 +161,13 @@ export function only(pin: LockedImage, platforms: readonly string[]): LockedImag
 
 /** The text of a lockfile: sorted, the same for the same pins. */
 export function formatLockfile(lockfile: Lockfile): string {
-  const { lockfileVersion, platforms, images, bases } = lockfile;
+  const { lockfileVersion, platforms, images, bases, charts = {} } = lockfile;
   const sorted = {
     lockfileVersion,
     platforms: [...platforms].sort(compareBytes),
     images: sortedRecord(images, sortedImage),
     bases: sortedRecord(bases, sortedImage),
+    ...(Object.keys(charts).length > 0 && { charts: sortedRecord(charts, sortedChart) }),
   };
   return `${JSON.stringify(sorted, undefined, 2)}\n`;
 }
@@ -142,6 +182,11 @@ function sortedImage(image: LockedImage): LockedImage {
     size,
     manifests: sortedRecord(manifests, ({ digest, size }) => ({ digest, size })),
   };
+}
+
+function sortedChart(chart: LockedChart): LockedChart {
+  const { repository, name, version, digest, size, manifest } = chart;
+  return { repository, name, version, digest, size, ...(manifest && { manifest }) };
 }
 
 function sortedRecord<T>(record: Readonly<Record<string, T>>, each: (value: T) => T) {

@@ -9,13 +9,7 @@ import {
   readAll,
   type Tree,
 } from '@cluster-image/oci';
-import {
-  directory,
-  saveFile,
-  soleRepository,
-  virtualRegistry,
-  writeThinImage,
-} from '@cluster-image/storage';
+import { saveFile, soleRepository, virtualRegistry, writeThinImage } from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
@@ -101,7 +95,7 @@ export const buildVerb: Verb<typeof options, Built> = {
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const kubefile = await readKubefile(opened.tree, given.file);
       requireSupported(kubefile);
-      const lockfile = await lockedContext(
+      const { lockfile, directory: filled } = await lockedContext(
         opened,
         {
           file: given.file,
@@ -113,7 +107,7 @@ export const buildVerb: Verb<typeof options, Built> = {
         workspace,
       );
       const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
-      const source = await sourceOf(opened, kubefile.path, given, targets, workspace);
+      const source = await sourceOf(filled, kubefile.path, given, targets, workspace);
       const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
       const type = given.type ?? configuration.type;
       const image = await assemble(
@@ -157,7 +151,7 @@ export const buildVerb: Verb<typeof options, Built> = {
 
 /** The files of the context, without what this build itself writes there. */
 async function sourceOf(
-  { path, tree }: ContextDirectory,
+  { path, tree, open }: ContextDirectory,
   kubefile: string,
   { thin, digestFile }: Options,
   targets: readonly Target[],
@@ -167,7 +161,7 @@ async function sourceOf(
   const made = [thin, digestFile, ...files].filter((path) => path !== undefined);
   const inContext = (made: string): string =>
     relative(path, workspace.path(made)).split(sep).join('/');
-  return contextSource((skip) => directory(path, skip), await ignoreText(tree, kubefile), [
+  return contextSource(open, await ignoreText(tree, kubefile), [
     ...madeElsewhere,
     ...made.map(inContext),
   ]);

@@ -38,7 +38,7 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
       const directory = await openContext(workspace.path(given.context));
       const platforms = platformsOf(given.platform, configuration);
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-      const lockfile = await lockedContext(
+      const { lockfile } = await lockedContext(
         directory,
         { file: given.file, platforms, buildArguments, command: lockCommand(given) },
         workspace,

@@ -1,8 +1,10 @@
 import { formatReference, parseReference } from '@cluster-image/oci';
 import { z } from 'zod';
+import { contextCharts } from '../context-charts.ts';
 import { type ContextDirectory, discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { formatImages, type ListFormat, listFormats } from '../discover/formats.ts';
+import { pinnedOrNewest } from '../lock/charts.ts';
 import {
   driftOf,
   lockCommand,
@@ -50,7 +52,7 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
     withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { file, buildArg, why } = given;
       const buildArguments = buildArgumentsOf(buildArg, workspace.configuration);
-      const opened = await openContext(workspace.path(given.context));
+      const opened = await filled(await openContext(workspace.path(given.context)), workspace);
       const read = await discoverIn(opened, { file, buildArguments }, workspace);
       const found = given.probe ? await probed(read, workspace) : read;
       if (why !== undefined) return about(formatReference(parseReference(why)), found);
@@ -85,6 +87,14 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
   failed: ({ suspects, unresolved }, given) =>
     unresolved.length > 0 || (given?.strict === true && suspects.length > 0),
 };
+
+/** The context with its charts of repositories in it, pinned or not. */
+async function filled(opened: ContextDirectory, workspace: Workspace): Promise<ContextDirectory> {
+  const { wanted, sources, place } = await contextCharts(opened, workspace);
+  if (wanted.length === 0) return opened;
+  const { charts } = (await readLockfile(opened.tree)) ?? {};
+  return place(await pinnedOrNewest(wanted, charts, sources, workspace.context));
+}
 
 async function probed(found: Discovery, { network, context }: Workspace): Promise<Discovery> {
   return { ...found, suspects: await probe(found.suspects, network.upstream, context) };

@@ -1,10 +1,13 @@
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { bytes, formatReference, OciError, parseReference } from '@cluster-image/oci';
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { placedNames } from '../assemble/names.ts';
+import type { RemoteChart } from '../charts/remote-chart.ts';
+import { contextCharts } from '../context-charts.ts';
 import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery } from '../discover/discovery.ts';
+import { lockCharts, requirePinnedCharts, unusedCharts } from '../lock/charts.ts';
 import {
   driftOf,
   lockCommand,
@@ -64,30 +67,38 @@ export const lockVerb: Verb<typeof options, Locked> = {
     }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { configuration, network } = workspace;
-      const directory = await openContext(workspace.path(given.context));
+      const opened = await openContext(workspace.path(given.context));
+      const existing = await readLockfile(opened.tree);
+      const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
+      const command = lockCommand(given);
+      const charts = given.check
+        ? requirePinnedCharts(wanted, existing?.charts, command)
+        : await lockCharts(wanted, existing?.charts, chartSources, movableCharts(given, wanted));
+      const directory = await place(charts);
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const discovery = await discoverIn(directory, { ...given, buildArguments }, workspace);
       requireResolved(discovery);
       tellSuspects(discovery, configuration, workspace.context);
-      const existing = await readLockfile(directory.tree);
       const platforms = platformsOf(given.platform, configuration);
       if (given.check) {
         const drift = driftOf(discovery, existing, platforms);
-        requirePinned(drift, lockCommand(given));
-        requireUsed(drift, lockCommand(given));
+        requirePinned(drift, command);
+        const unused = [...drift.unused, ...unusedCharts(existing, charts)];
+        requireUsed({ ...drift, unused }, command);
         return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
       }
       const total = discovery.images.length + discovery.bases.length;
       context.report({ type: 'stage', name: 'lock', total });
-      const update = given.update ? movable(given.references, discovery) : [];
+      const update = given.update ? movable(given.references, discovery, wanted) : [];
       const sources = { upstream: network.upstream, tree: directory.tree };
-      const locked = await lock(
+      const images = await lock(
         discovery,
         existing,
         sources,
         { platforms, update },
         workspace.context,
       );
+      const locked = { ...images, charts };
       // What could not be built is not pinned.
       for (const platform of platforms) placedNames(locked, platform, configuration);
       const text = formatLockfile(locked);
@@ -110,13 +121,36 @@ export const lockVerb: Verb<typeof options, Locked> = {
   ],
 };
 
+/** The charts whose pins may move: those that are asked for by path or name. */
+function movableCharts(
+  { update, references }: Pick<z.infer<typeof options>, 'update' | 'references'>,
+  charts: readonly RemoteChart[],
+): 'all' | readonly string[] {
+  if (!update) return [];
+  if (references.length === 0) return 'all';
+  return charts.filter((chart) => references.some(isNameOf(chart))).map(({ path }) => path);
+}
+
+/** Whether a text is what a chart is called. */
+function isNameOf({ path, name }: RemoteChart): (text: string) => boolean {
+  return (text) => posix.normalize(text) === path || text === name;
+}
+
 /** The pins that may move. Throws USAGE for what the context does not refer to. */
-function movable(asked: readonly string[], { images, bases }: Discovery): 'all' | string[] {
+function movable(
+  asked: readonly string[],
+  { images, bases }: Discovery,
+  charts: readonly RemoteChart[],
+): 'all' | readonly string[] {
   if (asked.length === 0) return 'all';
   const known = new Set([...images, ...bases].map(({ reference }) => reference));
-  return asked.map((text) => {
+  return asked.flatMap((text) => {
+    const isChart = charts.some((chart) => isNameOf(chart)(text));
+    // The path of a chart need not be a reference.
+    if (isChart && /\.tgz$/.test(text)) return [];
     const reference = formatReference(parseReference(text));
-    if (known.has(reference)) return reference;
+    if (known.has(reference)) return [reference];
+    if (isChart) return [];
     throw new OciError('USAGE', `the context does not refer to ${reference}`, {
       hint: '`cluster-image discover` lists what it refers to.',
     });
@@ -124,16 +158,22 @@ function movable(asked: readonly string[], { images, bases }: Discovery): 'all' 
 }
 
 function changesBetween(before: Lockfile | undefined, after: Lockfile): readonly Change[] {
-  const pins = (lockfile: Lockfile | undefined): ReadonlyMap<string, string> =>
-    new Map(
-      Object.entries({ ...lockfile?.images, ...lockfile?.bases }).map(([reference, { digest }]) => [
-        reference,
-        digest,
-      ]),
-    );
-  const [old, now] = [pins(before), pins(after)];
+  const [old, now] = [meanings(before), meanings(after)];
   return [...new Set([...old.keys(), ...now.keys()])]
     .sort()
     .map((reference) => ({ reference, from: old.get(reference), to: now.get(reference) }))
     .filter(({ from, to }) => from !== to);
+}
+
+/** What each reference and chart is pinned to. */
+function meanings(lockfile: Lockfile | undefined): ReadonlyMap<string, string> {
+  const { images = {}, bases = {}, charts = {} } = lockfile ?? {};
+  const found = new Map<string, string>();
+  for (const [reference, { digest }] of Object.entries({ ...images, ...bases })) {
+    found.set(reference, digest);
+  }
+  for (const [path, { version, digest }] of Object.entries(charts)) {
+    found.set(path, `${version}@${digest}`);
+  }
+  return found;
 }

@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { placedRegistry, placementsOf } from '../../src/assemble/placement.ts';
 import { cache } from '../../src/cache.ts';
 import type { Lockfile } from '../../src/lock/lockfile.ts';
+import { artifactFixture, bareIndexFixture } from '../artifacts.ts';
 import { type Cluster, clusterOf, emptyStore } from '../cluster.ts';
 import { failureOf } from '../failure.ts';
 import { upstreamOf } from '../upstream.ts';
@@ -54,6 +55,24 @@ describe('in the registry of a cluster image', () => {
       index.manifests.map((manifest) => manifest.digest),
     );
     expect(placement?.blobs).toHaveLength(index.blobs.size);
+  });
+
+  test('what is for no platform is there whole, and again at no cost', async () => {
+    const chart = artifactFixture('application/vnd.cncf.helm.config.v1+json');
+    const charts = bareIndexFixture([chart, artifactFixture('application/x', 'other')]);
+    const cluster = await filled({ 'a.io/chart:1': chart, 'a.io/charts:1': charts });
+    const { lockfile, store } = cluster;
+    const placements = await placementsOf(lockfile, amd64, store);
+    expect(
+      placements.map(({ tag, root, manifests }) => [tag, root.digest, manifests.length]),
+    ).toEqual([
+      ['1', chart.root.digest, 1],
+      ['1', charts.root.digest, 3],
+    ]);
+    expect(placements[1]?.blobs).toHaveLength(charts.blobs.size);
+    const asked = cluster.calls.length;
+    await cluster.fill();
+    expect(cluster.calls.length).toBe(asked);
   });
 
   test('tag and digest go together', async () => {

@@ -11,6 +11,7 @@ import { describe, expect, test } from 'vitest';
 import type { Discovery } from '../../src/discover/discovery.ts';
 import { lock } from '../../src/lock/lock.ts';
 import type { Lockfile } from '../../src/lock/lockfile.ts';
+import { artifactFixture, bareIndexFixture } from '../artifacts.ts';
 import { contextDirectory } from '../context.ts';
 import { failureOf } from '../failure.ts';
 import { discoveryOf, upstreamOf, watched } from '../upstream.ts';
@@ -106,6 +107,39 @@ describe('a reference is pinned', () => {
     );
     expect(Object.keys(images)).toEqual(['a.io/b:1']);
     expect(Object.keys(bases)).toEqual(['a.io/base:1', 'a.io/b:1']);
+  });
+});
+
+describe('what is for no platform', () => {
+  const chart = artifactFixture('application/vnd.cncf.helm.config.v1+json');
+  const many = ['linux/amd64', 'linux/arm64'];
+
+  test.each([
+    ['a chart', chart],
+    ['a bundle of manifests', artifactFixture('application/vnd.cncf.flux.config.v1+json')],
+    ['anything with an empty config', artifactFixture('application/vnd.oci.empty.v1+json')],
+    ['an index of such', bareIndexFixture([chart])],
+    ['an index that does not say', bareIndexFixture([single])],
+  ])('fits every platform: %s', async (_, artifact) => {
+    const upstream = await upstreamOf({ 'a.io/b:1': artifact });
+    const calls: string[] = [];
+    const { images } = await locked(discoveryOf(['a.io/b:1']), upstream, {
+      platforms: many,
+      calls,
+    });
+    expect(images['a.io/b:1']?.manifests).toEqual({
+      'linux/amd64': pinOf(artifact),
+      'linux/arm64': pinOf(artifact),
+    });
+    expect(calls.some((call) => call.startsWith('blob'))).toBe(false);
+  });
+
+  test('is no image for another platform, nor an index of none', async () => {
+    const arm = imageFixture({ platform: 'linux/arm64' });
+    const upstream = await upstreamOf({ 'a.io/b:1': arm, 'a.io/c:1': bareIndexFixture([]) });
+    for (const reference of ['a.io/b:1', 'a.io/c:1']) {
+      expect((await failureOf(locked(discoveryOf([reference]), upstream))).code).toBe('NOT_FOUND');
+    }
   });
 });
 

@@ -8,6 +8,7 @@ import {
   type Lockfile,
   lockfileName,
   parseLockfile,
+  pinsOf,
   readLockfile,
 } from '../../src/lock/lockfile.ts';
 import { contextDirectory } from '../context.ts';
@@ -124,6 +125,80 @@ describe('L05: a lockfile', () => {
       images: {},
       bases: {},
     });
+  });
+});
+
+describe('the charts of a lockfile', () => {
+  const chart = { version: '1.0.0', digest: `sha256:${hex(7)}`, size: 8 };
+  const charts = {
+    'charts/web.tgz': { repository: 'https://a.io/charts', name: 'web', ...chart },
+    'charts/db.tgz': {
+      manifest: `sha256:${hex(9)}`,
+      ...chart,
+      name: 'db',
+      repository: 'oci://b.io/charts',
+    },
+  };
+  const withCharts = (charts: object): string =>
+    golden.replace('"bases": {}', `"bases": {}, "charts": ${JSON.stringify(charts)}`);
+
+  test('are written in one way, after the images', () => {
+    const text = formatLockfile(parseLockfile(withCharts(charts)));
+    expect(text).toBe(
+      golden.replace(
+        '"bases": {}',
+        `"bases": {},
+  "charts": {
+    "charts/db.tgz": {
+      "repository": "oci://b.io/charts",
+      "name": "db",
+      "version": "1.0.0",
+      "digest": "sha256:${hex(7)}",
+      "size": 8,
+      "manifest": "sha256:${hex(9)}"
+    },
+    "charts/web.tgz": {
+      "repository": "https://a.io/charts",
+      "name": "web",
+      "version": "1.0.0",
+      "digest": "sha256:${hex(7)}",
+      "size": 8
+    }
+  }`,
+      ),
+    );
+    expect(formatLockfile(parseLockfile(text))).toBe(text);
+    expect(formatLockfile(parseLockfile(withCharts({})))).toBe(golden);
+  });
+
+  test('are held on to as artifacts, by what they are', () => {
+    const pins = pinsOf(parseLockfile(withCharts(charts))).slice(2);
+    expect(pins).toEqual([
+      {
+        repository: 'helm-charts',
+        // Of the manifest that is made of name, version, digest and size.
+        digest: 'sha256:eafd25f5cfb2877b3933eb285428e49fb084f8b1e3636b91956cf99c9c471674',
+      },
+      { repository: 'b.io/charts/db', digest: `sha256:${hex(9)}` },
+    ]);
+  });
+
+  const web = charts['charts/web.tgz'];
+  const db = charts['charts/db.tgz'];
+  test.each([
+    ['a path out of the context', { '../web.tgz': web }],
+    ['a repository with a password', { 'a.tgz': { ...web, repository: 'https://me:x@a.io' } }],
+    ['another kind of repository', { 'a.tgz': { ...web, repository: 'file:///a' } }],
+    ['a name that is a path', { 'a.tgz': { ...web, name: '../x' } }],
+    ['a range', { 'a.tgz': { ...web, version: '^1' } }],
+    ['no digest', { 'a.tgz': { ...web, digest: undefined } }],
+    ['a manifest on a web server', { 'a.tgz': { ...web, manifest: db.manifest } }],
+    ['no manifest in a registry', { 'a.tgz': { ...db, manifest: undefined } }],
+    ['a field that nobody knows', { 'a.tgz': { ...web, url: 'https://a.io' } }],
+  ])('may not have %s', async (_, wrong) => {
+    const error = await failureOf((async () => parseLockfile(withCharts(wrong)))());
+    expect(error.code).toBe('INPUT_INVALID');
+    expect(error.message).toMatch(/^cluster-image\.lock\.json:\d+: charts/);
   });
 });
 
