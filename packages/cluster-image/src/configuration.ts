@@ -138,8 +138,8 @@ export async function readConfiguration(path: string): Promise<Configuration> {
 function combined(shared: Configuration, own: Configuration): Configuration {
   const both = (key: 'accept' | 'ignore' | 'search') =>
     own[key] || shared[key] ? { [key]: [...(own[key] ?? []), ...(shared[key] ?? [])] } : {};
-  // The paths of charts and overlays are those of one context.
-  const { charts: _, kustomize: __, ...general } = shared;
+  // The paths of charts, overlays and lists are those of one context.
+  const { charts: _, kustomize: __, lists: ___, ignoredLists: ____, ...general } = shared;
   return {
     ...general,
     ...own,

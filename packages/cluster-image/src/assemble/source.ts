@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Tree, TreeEntry } from '@cluster-image/oci';
+import { readAll, type Tree, type TreeEntry } from '@cluster-image/oci';
 import type { PlanEntry } from '@cluster-image/storage';
 import { Minimatch } from 'minimatch';
 
@@ -45,6 +45,16 @@ export async function contextSource(
   }
   for (const path of excluded) removeEmptied(source, path);
   return withParents(source);
+}
+
+/** What the ignore file of a context says, buildah's or docker's; nothing where there is none. */
+export async function ignoreTextOf(tree: Tree, kubefile: string): Promise<string> {
+  for (const path of [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore']) {
+    const entry = await tree.entry(path);
+    if (entry?.type !== 'file') continue;
+    return new TextDecoder().decode(await readAll(entry.content, 1024 * 1024));
+  }
+  return '';
 }
 
 /** Whoever made what is excluded also made the directories above it, where they have nothing else in them. */

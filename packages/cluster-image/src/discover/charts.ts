@@ -41,6 +41,8 @@ export interface FindInCharts {
   readonly settings?: Readonly<Record<string, ChartSettings>> | undefined;
   /** Packed charts of the tree that are not in the context's directory: where they are, by their paths. */
   readonly files?: ReadonlyMap<string, string> | undefined;
+  /** How charts are rendered, where the configuration says nothing of them; else with their values in `charts/`. */
+  readonly usual?: readonly Rendering[];
 }
 
 /** Helm's own limit on a file of a chart, in bytes. */
@@ -63,6 +65,16 @@ export async function findInCharts(tree: Tree, options: FindInCharts): Promise<F
     found.push(queue.add(() => findAt(tree, path, named, options)));
   }
   return merge(await Promise.all(found));
+}
+
+/** The images of one chart, wherever it lies in the context. What cannot be rendered is unresolved. */
+export async function findInChartAt(
+  tree: Tree,
+  path: string,
+  options: FindInCharts,
+): Promise<Findings> {
+  const settings = await chartSettings(tree, options.settings);
+  return findAt(tree, path, settings.get(path), options);
 }
 
 /** Where charts may be, and nobody says they are not. */
@@ -152,7 +164,7 @@ async function findInChart(
   const file = await readChartFile(chart.files);
   // A library is for other charts to use, and helm does not render it.
   if (file.isLibrary) return nothing;
-  const renderings = renderingsOf(settings, await usualRenderings(tree, file));
+  const renderings = renderingsOf(settings, options.usual ?? (await usualRenderings(tree, file)));
   const found: Findings[] = [];
   for (const rendering of renderings) {
     const rendered = await findInRendering(chart, rendering, options);

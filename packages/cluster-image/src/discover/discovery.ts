@@ -8,6 +8,8 @@ export interface Origin {
   readonly line?: number;
   /** How it came out of that file, for instance `helm template charts/web`. */
   readonly via?: string;
+  /** The application of the build file that it is for. */
+  readonly application?: string;
 }
 
 /** An image that the context refers to. */

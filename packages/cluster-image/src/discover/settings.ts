@@ -119,6 +119,16 @@ export const discoverShape = {
     .boolean()
     .optional()
     .describe('Refuse to lock and build while suspects are neither accepted nor ignored'),
+  lists: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Files in the context that list more images, one a line, or in sections as sealer has them',
+    ),
+  ignoredLists: z
+    .array(z.string())
+    .optional()
+    .describe('Files in the context that list what to leave out, as .sealignore does'),
   charts: z
     .record(z.string().min(1), chartSchema)
     .optional()

@@ -6,14 +6,12 @@ import {
   type Manifest,
   OciError,
   parseReference,
-  readAll,
-  type Tree,
 } from '@cluster-image/oci';
 import { saveFile, soleRepository, virtualRegistry, writeThinImage } from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
-import { contextSource, type Source } from '../assemble/source.ts';
+import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts';
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { deliver, type LocatedImage } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
@@ -161,7 +159,7 @@ async function sourceOf(
   const made = [thin, digestFile, ...files].filter((path) => path !== undefined);
   const inContext = (made: string): string =>
     relative(path, workspace.path(made)).split(sep).join('/');
-  return contextSource(open, await ignoreText(tree, kubefile), [
+  return contextSource(open, await ignoreTextOf(tree, kubefile), [
     ...madeElsewhere,
     ...made.map(inContext),
   ]);
@@ -188,15 +186,6 @@ function imageName(tag: string | undefined, targets: readonly Target[]) {
   const reference = parseReference(tag);
   if (!reference.digest) return reference;
   throw new OciError('USAGE', `--tag ${tag}: the digest of what is built is not known before`);
-}
-
-async function ignoreText(tree: Tree, kubefile: string): Promise<string> {
-  for (const path of [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore']) {
-    const entry = await tree.entry(path);
-    if (entry?.type !== 'file') continue;
-    return new TextDecoder().decode(await readAll(entry.content, 1024 * 1024));
-  }
-  return '';
 }
 
 /** What an image weighs: each part once, in however many platforms it is. */
