@@ -1,5 +1,6 @@
 export * from './answers.ts';
 export * from './credentials.ts';
+export * from './guard.ts';
 export * from './handler.ts';
 export * from './listen.ts';
 export * from './network.ts';
