@@ -1,4 +1,14 @@
 import { memory } from '@cluster-image/oci';
-import { registryContract } from '@cluster-image/testing';
+import {
+  referringContract,
+  registryContract,
+  removableContract,
+  spoolContract,
+} from '@cluster-image/testing';
 
-registryContract('memory', async () => ({ registry: memory() }));
+const open = async () => ({ registry: memory() });
+
+registryContract('memory', open);
+removableContract('memory', open);
+referringContract('memory', open);
+spoolContract('memory', open);

@@ -5,6 +5,8 @@ import {
   type Descriptor,
   type Digest,
   describe,
+  digestAlgorithm,
+  digestMismatch,
   isDigest,
   isForeign,
   isTag,
@@ -92,6 +94,9 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
   async function putContent(digest: Digest, source: Content): Promise<void> {
     const path = disk.path(layoutPaths.blob(digest));
     const original = storedFile(source);
+    if (original && isOther(original.digest, digest)) {
+      throw digestMismatch('blob', digest, original.digest);
+    }
     if (original?.digest === digest) {
       const there = await onDisk(fs, path, () => ifExists(fs.stat(path)));
       if (!there && (await disk.link(original.path, path))) return;
@@ -221,6 +226,11 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
       if (!resumable) await disk.tidy();
     },
   };
+}
+
+/** Whether bytes with one digest cannot have the other as well. */
+function isOther(known: Digest, wanted: Digest): boolean {
+  return known !== wanted && digestAlgorithm(known) === digestAlgorithm(wanted);
 }
 
 interface Seen {

@@ -1,4 +1,4 @@
-import { hasher, type Spool } from '@cluster-image/oci';
+import { hasher, OciError, type Spool } from '@cluster-image/oci';
 import { type Disk, wholeFile } from './disk.ts';
 import { asStored, fileOfSize } from './file.ts';
 import { onDisk } from './file-system.ts';
@@ -21,10 +21,12 @@ export function spool(disk: Disk): Spool {
       const hash = hasher();
       let size = 0;
       let isOpen = true;
+      let isAdding = false;
+      let isOver = false;
       const close = async (): Promise<void> => {
         if (!isOpen) return;
         isOpen = false;
-        await handle.close();
+        await onDisk(fs, path, () => handle.close());
       };
       return {
         get size() {
@@ -32,14 +34,24 @@ export function spool(disk: Disk): Spool {
         },
         async append(chunks) {
           const writer = fileWriter(fs, path, handle);
+          let added = 0;
+          isAdding = true;
           try {
             for await (const chunk of chunks) {
+              if (isOver) throw new OciError('ABORTED', `${path} was given up`);
               await writer.write(chunk);
               hash.update(chunk);
-              size += chunk.length;
+              added += chunk.length;
             }
           } finally {
-            await writer.end();
+            try {
+              await writer.end();
+              // Not before it is there to be read.
+              size += added;
+            } finally {
+              isAdding = false;
+              if (isOver) await close();
+            }
           }
         },
         read: (range) => fileOfSize(path, size, fs).open(range),
@@ -47,13 +59,15 @@ export function spool(disk: Disk): Spool {
           await onDisk(fs, path, async () => {
             await handle.chmod(0o444);
             await handle.sync();
-            await close();
           });
+          await close();
           return asStored(fileOfSize(path, size, fs), { path, digest: hash.digest() });
         },
         async end() {
-          await close();
-          await fs.rm(path, { force: true });
+          isOver = true;
+          // What is being written would go to whatever file is opened next.
+          if (!isAdding) await close();
+          await onDisk(fs, path, () => fs.rm(path, { force: true }));
         },
       };
     },

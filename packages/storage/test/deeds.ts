@@ -1,5 +1,6 @@
 import { bytes, readAll } from '@cluster-image/oci';
 import {
+  type DistributionLayout,
   directory,
   distributionLayout,
   type FileSystem,
@@ -29,6 +30,8 @@ export interface Deed {
   run(fs: FileSystem): Promise<void>;
   /** Asserts that all is as before, or as after, and says which. */
   check(fs: FileSystem): Promise<'before' | 'after'>;
+  /** It writes nothing. */
+  readonly isRemoval?: true;
 }
 
 const one = imageFixture({ seed: 'one', layers: [1000] });
@@ -48,6 +51,14 @@ export const deeds: Readonly<Record<string, Deed>> = {
       await put(fs, one, false);
     },
   },
+  'an image that is pushed, its blobs gathered first': {
+    ...putting(one, two, false),
+    run: (fs) => push(fs, two),
+  },
+  'a tag that is removed': removing((layout) => layout.removeTag('team/app', 'latest')),
+  'a manifest that is removed, with its tag': removing((layout) =>
+    layout.removeManifest('team/app', one.root.digest),
+  ),
   'an image in an OCI layout': {
     prepare: (fs) => putFixture(ociLayout(root, { fs }), '', one, '1'),
     run: (fs) => putFixture(ociLayout(root, { fs }), '', two, '2'),
@@ -96,6 +107,43 @@ function putting(before: ImageFixture, after: ImageFixture, resumable: boolean):
 
 function put(fs: FileSystem, image: ImageFixture, resumable: boolean): Promise<void> {
   return putFixture(distributionLayout(root, { fs, resumable }), 'team/app', image, 'latest');
+}
+
+/** As the server does with what comes. */
+async function push(fs: FileSystem, image: ImageFixture): Promise<void> {
+  const layout = distributionLayout(root, { fs });
+  for (const [digest, body] of image.blobs) {
+    const spooled = await layout.begin();
+    try {
+      for (const half of [body.subarray(0, 500), body.subarray(500)]) {
+        await spooled.append(bytes(half).open());
+      }
+      await layout.putBlob('team/app', digest, await spooled.content());
+    } finally {
+      await spooled.end();
+    }
+  }
+  await layout.putManifest('team/app', image.root, 'latest');
+}
+
+function removing(remove: (layout: DistributionLayout) => Promise<boolean>): Deed {
+  return {
+    isRemoval: true,
+    async prepare(fs) {
+      await put(fs, two, false);
+      await put(fs, one, false);
+    },
+    async run(fs) {
+      await remove(distributionLayout(root, { fs }));
+    },
+    async check(fs) {
+      const layout = distributionLayout(root, { fs });
+      expect(await wholeTag(layout, 'team/app', two.root.digest)).toBe(two.root.digest);
+      const digest = await wholeTag(layout, 'team/app', 'latest');
+      if (digest) expect(digest).toBe(one.root.digest);
+      return digest ? 'before' : 'after';
+    },
+  };
 }
 
 /** Two platforms that share three layers. */

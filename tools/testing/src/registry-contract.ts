@@ -11,13 +11,9 @@ import {
   type Registry,
   readAll,
 } from '@cluster-image/oci';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { imageFixture, indexFixture, noise, putFixture } from './fixtures.ts';
-
-export interface Opened {
-  readonly registry: Registry;
-  close?(): Promise<void>;
-}
+import { type OpenedAs, opening } from './opened.ts';
 
 /** What every registry promises, run against one implementation. */
 export interface ContractOptions {
@@ -27,19 +23,11 @@ export interface ContractOptions {
 
 export function registryContract(
   name: string,
-  open: () => Promise<Opened>,
+  open: () => Promise<OpenedAs<Registry>>,
   { sole = false }: ContractOptions = {},
 ): void {
   const one = sole ? '' : 'team/app';
-  const opened: Opened[] = [];
-  const openOne = async (): Promise<Registry> => {
-    const found = await open();
-    opened.push(found);
-    return found.registry;
-  };
-  afterEach(async () => {
-    for (const { close } of opened.splice(0)) await close?.();
-  });
+  const openOne = opening(open);
 
   describe(`the registry contract: ${name}`, () => {
     test('what is absent is undefined', async () => {
