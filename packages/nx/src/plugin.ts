@@ -25,7 +25,7 @@ const projectFiles = ['project.json', 'package.json'];
  * files only, so it costs next to nothing and no broken file can break the project graph.
  */
 export const createNodes: CreateNodes<PluginOptions> = [
-  '**/{Sealfile,Kubefile,project.json,package.json,Chart.yaml,*.tgz}',
+  '**/{Sealfile,Kubefile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz}',
   (files, options = {}) => {
     const known = new Set(files);
     const charts = new Set(files.flatMap(chartsOf));
@@ -46,9 +46,13 @@ export const createNodes: CreateNodes<PluginOptions> = [
 /** Nx 21 knows it by this name. */
 export const createNodesV2 = createNodes;
 
-/** The project root that a chart belongs to, if the file is one directly below its `charts/`. */
+/**
+ * The project root that a chart belongs to, if the file is one directly below its `charts/`, or the
+ * configuration, which may name others.
+ */
 function chartsOf(file: string): readonly string[] {
-  const match = /^(?:(.+)\/)?charts\/(?:[^/]+\.tgz|[^/]+\/Chart\.yaml)$/.exec(file);
+  const match =
+    /^(?:(.+)\/)?(?:charts\/(?:[^/]+\.tgz|[^/]+\/Chart\.yaml)|cluster-image\.json)$/.exec(file);
   return match ? [match[1] ?? '.'] : [];
 }
 

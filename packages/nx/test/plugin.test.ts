@@ -71,13 +71,14 @@ describe('inferred targets', () => {
     ]);
   });
 
-  test('depend on helm only where there is a chart, and on no package', async () => {
+  test('depend on helm only where there is a chart, or a configuration that may name one, and on no package', async () => {
     const helm = { runtime: 'helm version --short || echo none' };
     const packages = { externalDependencies: [] };
     const without = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
     expect(without['build-image']?.inputs).not.toContainEqual(helm);
     expect(without['build-image']?.inputs).toContainEqual(packages);
-    for (const chart of ['a/charts/web/Chart.yaml', 'a/charts/web-1.0.tgz']) {
+    const charts = ['a/charts/web/Chart.yaml', 'a/charts/web-1.0.tgz', 'a/cluster-image.json'];
+    for (const chart of charts) {
       const targets = await targetsOf(['a/Kubefile', 'a/project.json', chart], 'a');
       expect(targets['build-image']?.inputs).toContainEqual(helm);
     }
