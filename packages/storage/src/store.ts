@@ -17,11 +17,13 @@ import type { BlobSource } from './layer.ts';
 import { type LayerDigests, layerDigests } from './layer-digests.ts';
 import { type Pruned, type PruneOptions, prune } from './prune.ts';
 import { type Pinned, remember } from './roots.ts';
+import { type Scratch, scratch } from './scratch.ts';
 import { type Use, uses } from './uses.ts';
 import { readThinImage, type VirtualImage, writeThinImage } from './virtual-image.ts';
 
 export type { Pruned, PruneOptions } from './prune.ts';
 export type { Pin, Pinned } from './roots.ts';
+export type { Scratch } from './scratch.ts';
 export type { Use } from './uses.ts';
 
 /**
@@ -54,6 +56,8 @@ export interface Store {
   use(context: Context): Promise<Use>;
   /** Holds on to what a lockfile pins, for as long as there is that lockfile. */
   remember(pinned: Pinned): Promise<void>;
+  /** A file on the store's disk that is nobody's; see `Scratch`. */
+  scratch(): Promise<Scratch>;
   /** Removes what nothing holds on to. Not for who uses it. */
   prune(options: PruneOptions, context: Context): Promise<Pruned>;
 }
@@ -93,6 +97,7 @@ export function openStore(root: string, fs: FileSystem = nodeFileSystem): Store 
     },
     use: (context) => inUse.begin(context),
     remember: (pinned) => remember(disk, pinned),
+    scratch: () => scratch(disk),
     prune: (options, context) => prune(disk, inUse, options, context),
   };
 }
