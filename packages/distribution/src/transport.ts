@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
-import { OciError, throwIfAborted } from '@cluster-image/oci';
+import { type ErrorCode, OciError, throwIfAborted } from '@cluster-image/oci';
 import type { Dispatcher } from 'undici';
 import { isPrivateAddress, PrivateAddressError, publicLookup } from './dialer.ts';
 import { PassingError } from './patience.ts';
@@ -12,6 +12,11 @@ export interface TransportOptions {
   readonly proxy?: Proxies;
   /** Certificate authorities beside the system's, in PEM. */
   readonly ca?: string;
+  /** The certificate that this side proves itself by, and its key, in PEM. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** A Unix socket that everything is sent to, whatever host a URL names. */
+  readonly socketPath?: string;
   /** How long a peer may take to accept, to answer, and between two pieces of a body, in milliseconds. */
   readonly connectTimeout?: number;
   readonly headersTimeout?: number;
@@ -66,15 +71,18 @@ export function transport(options: TransportOptions = {}): Transport {
     { insecure = false, publicOnly = false }: Pick<HttpRequest, 'insecure' | 'publicOnly'>,
   ): Dispatcher {
     const proxy = proxyFor(url, options.proxy);
-    const key = JSON.stringify([insecure, publicOnly, proxy]);
-    const known = dispatchers.get(key);
+    const kind = JSON.stringify([insecure, publicOnly, proxy]);
+    const known = dispatchers.get(kind);
     if (known) return known;
-    const authorities = options.ca ? { ca: [...getCACertificates(), options.ca] } : {};
+    const { ca, cert, key, socketPath } = options;
+    const authorities = ca ? { ca: [...getCACertificates(), ca] } : {};
     const timeout = options.connectTimeout ?? 10_000;
     const connect = {
       timeout,
       rejectUnauthorized: !insecure,
       ...authorities,
+      ...(cert && key && { cert, key }),
+      ...(socketPath && { socketPath }),
       ...(publicOnly && { lookup: publicLookup }),
     };
     const pool = {
@@ -93,13 +101,15 @@ export function transport(options: TransportOptions = {}): Transport {
           proxyTls: { timeout, ...authorities },
         })
       : new Agent(pool);
-    dispatchers.set(key, created);
+    dispatchers.set(kind, created);
     return created;
   }
 
   return {
     async send({ method, url, headers, body, insecure, publicOnly }, signal) {
       throwIfAborted(signal);
+      const failed = (error: unknown): unknown =>
+        transportError(error, options.socketPath ?? url.host, url, signal);
       try {
         // Loaded now, for much of what the command does asks no network.
         const undici = await import('undici');
@@ -129,11 +139,11 @@ export function transport(options: TransportOptions = {}): Transport {
           status: response.statusCode,
           header: (name) => values(name)[0],
           headers: values,
-          body: received(response.body, url, signal),
+          body: received(response.body, failed),
           discard: () => response.body.dump({ limit: discardLimit }).catch(() => {}),
         };
       } catch (error) {
-        throw transportError(error, url, signal);
+        throw failed(error);
       }
     },
     async close() {
@@ -144,13 +154,12 @@ export function transport(options: TransportOptions = {}): Transport {
 
 async function* received(
   body: AsyncIterable<Uint8Array>,
-  url: URL,
-  signal: AbortSignal,
+  failed: (error: unknown) => unknown,
 ): AsyncIterable<Uint8Array> {
   try {
     yield* body;
   } catch (error) {
-    throw transportError(error, url, signal);
+    throw failed(error);
   }
 }
 
@@ -166,14 +175,14 @@ export async function readText(response: HttpResponse, limit: number): Promise<s
   return Buffer.concat(chunks).subarray(0, limit).toString('utf8');
 }
 
-/** Turns what node and undici throw into NETWORK, TIMEOUT, UPSTREAM or ABORTED errors that name the host. */
-function transportError(error: unknown, url: URL, signal: AbortSignal): unknown {
+/** Turns what node and undici throw into NETWORK, DENIED, TIMEOUT, UPSTREAM or ABORTED errors that name the peer. */
+function transportError(error: unknown, peer: string, url: URL, signal: AbortSignal): unknown {
   const ours = causes(error).find((cause) => cause instanceof OciError);
   if (ours) return ours;
   if (signal.aborted) return new OciError('ABORTED', 'interrupted', { cause: signal.reason });
   const code = errnoOf(error);
-  const failed = (kind: 'NETWORK' | 'TIMEOUT' | 'UPSTREAM', why: string, hint?: string): OciError =>
-    new OciError(kind, `${url.host}: ${why}`, { cause: error, hint });
+  const failed = (kind: ErrorCode, why: string, hint?: string): OciError =>
+    new OciError(kind, `${peer}: ${why}`, { cause: error, hint });
   switch (code) {
     case 'UND_ERR_CONNECT_TIMEOUT':
     case 'ETIMEDOUT':
@@ -186,6 +195,10 @@ function transportError(error: unknown, url: URL, signal: AbortSignal): unknown 
       return failed('NETWORK', 'no such host', 'Check the name, or configure a mirror for it.');
     case 'ECONNREFUSED':
       return failed('NETWORK', 'refused the connection', 'Is a registry running there?');
+    case 'ENOENT':
+      return failed('NETWORK', 'there is no such socket');
+    case 'EACCES':
+      return failed('DENIED', 'this user may not open the socket');
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
     case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
