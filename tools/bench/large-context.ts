@@ -4,6 +4,7 @@ import { createContext, memory, nameOf, parsePlatform, parseReference } from '@c
 import { directory, openStore } from '@cluster-image/storage';
 import { cache } from '../../packages/cluster-image/dist/cache.js';
 import { discover } from '../../packages/cluster-image/dist/discover/discover.js';
+import { engines as containerEngines } from '../../packages/cluster-image/dist/engines/engines.js';
 import { lock } from '../../packages/cluster-image/dist/lock/lock.js';
 import { formatLockfile, lockfileName } from '../../packages/cluster-image/dist/lock/lockfile.js';
 import { type ImageFixture, indexFixture, noise, putFixture } from '../testing/src/fixtures.ts';
@@ -37,7 +38,9 @@ export async function largeContext(root: string, images: number): Promise<LargeC
     await putFixture(upstream, nameOf(named), imageOf(at), tag);
   }
   const tree = directory(context);
-  const sources = { upstream, tree };
+  const there = openStore(store);
+  const engines = containerEngines({ cwd: root, variables: {} }, there.scratch, createContext());
+  const sources = { upstream, tree, engines };
   const discovery = await discover(tree, {
     render: async () => '',
     kustomize: async () => ({ type: 'built', manifests: '' }),
@@ -45,7 +48,7 @@ export async function largeContext(root: string, images: number): Promise<LargeC
   const options = { platforms: [parsePlatform('linux/amd64')], update: [] } as const;
   const lockfile = await lock(discovery, undefined, sources, options, createContext());
   await writeFile(join(context, lockfileName), formatLockfile(lockfile));
-  await cache(lockfile, openStore(store), sources, createContext());
+  await cache(lockfile, there, sources, createContext());
   const references = discovery.images.reduce((sum, { origins }) => sum + origins.length, 0);
   return { context, store, files, references };
 }

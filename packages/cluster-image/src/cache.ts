@@ -11,23 +11,21 @@ import {
   type RegistryReader,
   type Repository,
   select,
-  type Tree,
 } from '@cluster-image/oci';
 import { heldManifest, soleRepository } from '@cluster-image/storage';
 import PQueue from 'p-queue';
+import { type ArchiveSources, openArchive, releaseArchive } from './archives.ts';
 import { everyOne } from './failures.ts';
-import { gone, openArchive } from './lock/lock.ts';
+import { gone } from './lock/lock.ts';
 import { isWhole, keptOf, type LockedImage, type Lockfile } from './lock/lockfile.ts';
 import { counting, forImage } from './progress.ts';
 
 /** How many images are worked on at a time; how many transfers run at once is the context's business. */
 const imagesAtOnce = 16;
 
-export interface CacheSources {
+export interface CacheSources extends ArchiveSources {
   /** Repositories are named host/path. */
   readonly upstream: RegistryReader;
-  /** The context, which archives lie in. */
-  readonly tree: Tree;
 }
 
 export interface CacheTarget {
@@ -87,21 +85,24 @@ async function cacheImage(
   const kept = keptOf(image);
   const isWanted = ({ digest }: Descriptor): boolean => isAll || kept.has(digest);
   if (await isCached({ registry: target, repository }, image.digest, tag, isWanted)) return;
-  const source = image.archive
-    ? await archiveAs(repository, image.archive, sources.tree)
-    : sources.upstream;
-  await copy(
-    { registry: requiring(image, overlay(target, source)), repository },
-    image.digest,
-    { registry: target, repository },
-    {
-      ...(wants && { layers: (layer) => wants(layer, { registry: source, repository }) }),
-      ...(tag !== undefined && { tag }),
-      children: isWanted,
-      recheck: true,
-    },
-    context,
-  );
+  const source = image.archive ? archiveAs(repository, image.archive, sources) : sources.upstream;
+  try {
+    await copy(
+      { registry: requiring(image, overlay(target, source)), repository },
+      image.digest,
+      { registry: target, repository },
+      {
+        ...(wants && { layers: (layer) => wants(layer, { registry: source, repository }) }),
+        ...(tag !== undefined && { tag }),
+        children: isWanted,
+        recheck: true,
+      },
+      context,
+    );
+  } finally {
+    // What was not wanted now may be later.
+    if (image.archive && !wants) await releaseArchive(image.archive, sources);
+  }
 }
 
 /**
@@ -134,15 +135,31 @@ function requiring({ digest, archive }: LockedImage, registry: RegistryReader): 
     ...registry,
     async manifest(repository, wanted) {
       const found = await registry.manifest(repository, wanted);
-      if (!found && wanted === digest) throw gone(digest, archive !== undefined);
+      if (!found && wanted === digest) throw gone(digest, archive);
       return found;
     },
   };
 }
 
-/** The one image of an archive under the name it is pinned by. */
-async function archiveAs(name: string, location: string, tree: Tree): Promise<RegistryReader> {
-  return select(await openArchive(tree, location), {
+/** The one image of an archive under the name it is pinned by. It is opened where the store lacks a part of it. */
+function archiveAs(name: string, location: string, sources: CacheSources): RegistryReader {
+  let opened: Promise<RegistryReader> | undefined;
+  const open = (): Promise<RegistryReader> => {
+    opened ??= openArchive(location, sources);
+    return opened;
+  };
+  const lazy: RegistryReader = {
+    resolve: async (repository, reference) => (await open()).resolve(repository, reference),
+    manifest: async (repository, digest) => (await open()).manifest(repository, digest),
+    blob: async (repository, digest, size) => (await open()).blob(repository, digest, size),
+    async *repositories() {
+      yield* (await open()).repositories();
+    },
+    async *tags(repository) {
+      yield* (await open()).tags(repository);
+    },
+  };
+  return select(lazy, {
     inner: (outer) => (outer === name ? soleRepository : undefined),
     outer: () => name,
   });

@@ -1,4 +1,6 @@
 import {
+  type Content,
+  type Context,
   copy,
   type Descriptor,
   type Digest,
@@ -29,6 +31,7 @@ import {
   soleRepository,
   virtualRegistry,
 } from '@cluster-image/storage';
+import type { EngineLocation } from './engines/engines.ts';
 import { formatLocation, type Location, referenceIn, type Target } from './location.ts';
 import { reporting } from './progress.ts';
 import type { Workspace } from './workspace.ts';
@@ -88,6 +91,12 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       const content = await file(workspace.path(location.path));
       if (!content) throw new OciError('NOT_FOUND', `there is no file ${location.path}`);
       return layoutImage(await archive(content, location.path), location);
+    }
+    case 'docker-daemon':
+    case 'containers-storage': {
+      const image = await soleImage(await workspace.engines.read(location, 'faithful'), location);
+      const isNamed = 'reference' in location && location.reference.digest === undefined;
+      return isNamed ? { ...image, name: formatReference(location.reference) } : image;
     }
     case 'registry':
       throw new OciError('USAGE', `${formatLocation(location)} is a registry, not an image`, {
@@ -219,7 +228,34 @@ export async function deliver(
       await saveFile(workspace.path(target.path), content);
       return root;
     }
+    case 'docker-daemon':
+    case 'containers-storage': {
+      const root = await manifestOf(source);
+      await workspace.engines.write(target, await handedOver(source, root, target, context));
+      return root;
+    }
   }
+}
+
+/** The archive of an image in the form that a container engine takes. */
+async function handedOver(
+  { registry, repository }: LocatedImage,
+  root: Manifest,
+  target: EngineLocation & Target,
+  context: Context,
+): Promise<Content> {
+  const name = formatReference(target.reference);
+  if (root.kind === 'index') {
+    throw new OciError('UNSUPPORTED', `${name} has several platforms, ${target.kind}: takes one`, {
+      hint: 'Choose one with --platform.',
+    });
+  }
+  const isDocker = target.kind === 'docker-daemon';
+  // In an OCI layout podman looks for the whole name where others have the tag.
+  const { tag = 'latest' } = target.reference;
+  const called = { tag: isDocker ? tag : name, reference: name };
+  const format = isDocker ? 'docker' : 'oci';
+  return imageArchive(reporting(registry, context), repository, root, called, format);
 }
 
 /** The repository that images at a target belong to; undefined for what is written anew. */

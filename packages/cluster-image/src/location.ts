@@ -1,4 +1,5 @@
 import {
+  type Digest,
   formatReference,
   isDigest,
   isTag,
@@ -21,13 +22,16 @@ export type Location =
       readonly name?: string;
     }
   | { readonly kind: 'registry'; readonly path: string }
-  | { readonly kind: 'store'; readonly reference: Reference };
+  | { readonly kind: 'store'; readonly reference: Reference }
+  | { readonly kind: 'docker-daemon' | 'containers-storage'; readonly reference: Reference }
+  /** By the id that the daemon knows it by: the digest of its config, or of its manifest. */
+  | { readonly kind: 'docker-daemon'; readonly id: Digest };
 
 /** Where one image can be brought to. */
-export type Target = Exclude<Location, { readonly kind: 'registry' }>;
+export type Target = Exclude<Location, { readonly kind: 'registry' } | { readonly id: Digest }>;
 
 const forms =
-  'docker://HOST/REPOSITORY[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME[:TAG]], registry:DIR, or NAME[:TAG] in the store';
+  'docker://HOST/REPOSITORY[:TAG|@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME[:TAG]], docker-daemon:NAME[:TAG], containers-storage:NAME[:TAG], registry:DIR, or NAME[:TAG] in the store';
 
 /** Throws USAGE. */
 export function parseLocation(text: string): Location {
@@ -58,8 +62,10 @@ export function parseLocation(text: string): Location {
     case 'registry':
       return rest === '' ? fail('the path is empty') : { kind: 'registry', path: rest };
     case 'docker-daemon':
+      if (isDigest(rest)) return { kind: transport, id: rest };
+      return { kind: transport, reference: referenceOf(rest, fail) };
     case 'containers-storage':
-      return fail(`${transport}: is not supported; save the image as docker-archive: instead`);
+      return { kind: transport, reference: referenceOf(rest, fail) };
     default:
       return { kind: 'store', reference: referenceOf(text, fail) };
   }
@@ -88,6 +94,9 @@ export function targetOf(location: Location): Target {
       'takes the images inside a cluster image, not one image',
       'Use `cluster-image sync` for that.',
     );
+  }
+  if ('id' in location) {
+    return fail('is an image id, and a target is called NAME[:TAG]');
   }
   if ('reference' in location) {
     return location.reference.digest ? fail('has a digest, and a target has none') : location;
@@ -124,6 +133,11 @@ export function formatLocation(location: Location): string {
       return formatReference(location.reference);
     case 'registry':
       return `registry:${location.path}`;
+    case 'docker-daemon':
+    case 'containers-storage': {
+      const name = 'id' in location ? location.id : formatReference(location.reference);
+      return `${location.kind}:${name}`;
+    }
     default:
       return [location.kind, location.path, ...(location.name ? [location.name] : [])].join(':');
   }

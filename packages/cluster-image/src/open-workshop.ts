@@ -26,8 +26,8 @@ export async function openWorkshop(
   { since, noStore, thin, targets }: Delivery,
   workspace: Workspace,
 ): Promise<Workshop> {
-  const { store, network, context } = workspace;
-  const sources = { upstream: network.upstream, tree };
+  const { store, network, engines, context } = workspace;
+  const sources = { upstream: network.upstream, tree, engines };
   const goesAway = targets.length > 0 && targets.every(({ kind }) => kind === 'docker');
   const [target, ...others] = targets;
   if (noStore) {

@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { type Configuration, readConfiguration } from './configuration.ts';
 import { dockerCredentials } from './docker-credentials.ts';
 import { openEarlier } from './earlier.ts';
+import { type Engines, engines } from './engines/engines.ts';
 import { type Environment, resolvePath, storePath } from './environment.ts';
 import { hostsOf } from './mirrors.ts';
 
@@ -43,6 +44,7 @@ export interface Workspace {
   readonly configuration: Configuration;
   readonly store: Store;
   readonly network: Network;
+  readonly engines: Engines;
   readonly context: Context;
   /** A path that was given by the user, in full. */
   path(given: string): string;
@@ -81,23 +83,26 @@ export async function withWorkspace<T>(
       no: variables.no_proxy ?? variables.NO_PROXY,
     },
   });
+  const store = openStore(storePath(environment, options.store));
+  const containers = engines(environment, store.scratch, bounded);
   const workspace: Workspace = {
     environment,
     configuration,
-    store: openStore(storePath(environment, options.store)),
+    store,
     network: opened,
+    engines: containers,
     context: bounded,
     path: (given) => resolvePath(environment, given),
   };
   try {
-    const use = await workspace.store.use(bounded);
+    const use = await store.use(bounded);
     try {
       return await job(workspace);
     } finally {
       await use.end();
     }
   } finally {
-    await opened.close();
+    await Promise.all([containers.close(), opened.close()]);
   }
 }
 

@@ -315,7 +315,7 @@ describe('an archive of the context', () => {
     const error = await failureOf(cluster.fill());
     expect([error.code, error.message]).toEqual([
       'NOT_FOUND',
-      `docker.io/acme/app:1: the archive has no ${single.root.digest}, which is pinned`,
+      `docker.io/acme/app:1: oci-archive:images/app.tar has no ${single.root.digest}, which is pinned`,
     ]);
     expect(error.hint).toContain('--update');
   });

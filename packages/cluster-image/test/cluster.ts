@@ -12,7 +12,7 @@ import type { Discovery } from '../src/discover/discovery.ts';
 import { lock } from '../src/lock/lock.ts';
 import type { Lockfile } from '../src/lock/lockfile.ts';
 import { contextDirectory } from './context.ts';
-import { discoveryOf, upstreamOf, watched } from './upstream.ts';
+import { discoveryOf, noEngines, upstreamOf, watched } from './upstream.ts';
 
 export interface ClusterOptions {
   readonly bases?: readonly string[];
@@ -58,7 +58,7 @@ export async function clusterOf(
   const lockfile = await lock(
     discovery,
     undefined,
-    { upstream, tree },
+    { upstream, tree, engines: noEngines },
     { platforms: platforms.map(parsePlatform), update: [] },
     createContext(),
   );
@@ -74,7 +74,7 @@ export async function clusterOf(
       cache(
         lockfile,
         given.store ?? store,
-        { upstream: watched(given.upstream ?? upstream, calls), tree },
+        { upstream: watched(given.upstream ?? upstream, calls), tree, engines: noEngines },
         given.context ?? createContext(),
       ),
   };

@@ -58,6 +58,19 @@ describe('a location is read', () => {
     ['docker-archive:x.tar:b.io/c', { kind: 'docker-archive', path: 'x.tar', name: 'b.io/c' }],
     ['oci-archive:x.tar:app', { kind: 'oci-archive', path: 'x.tar', name: 'app' }],
     [`docker-archive:x:${digest}`, { kind: 'docker-archive', path: 'x', name: digest }],
+    ['docker-daemon:app', { kind: 'docker-daemon', reference: app }],
+    [`docker-daemon:${digest}`, { kind: 'docker-daemon', id: digest }],
+    [
+      `docker-daemon:a.io:5000/b@${digest}`,
+      { kind: 'docker-daemon', reference: { host: 'a.io:5000', repository: 'b', digest } },
+    ],
+    [
+      'containers-storage:localhost/app:1',
+      {
+        kind: 'containers-storage',
+        reference: { host: 'localhost', repository: 'app', tag: '1' },
+      },
+    ],
     ['registry:dir', { kind: 'registry', path: 'dir' }],
     ['registry:/a:b', { kind: 'registry', path: '/a:b' }],
   ])('%s', (text, location) => {
@@ -79,8 +92,11 @@ describe('a location is read', () => {
     'oci-archive:',
     'docker-archive:',
     'registry:',
-    'docker-daemon:app:1',
-    'containers-storage:app',
+    'docker-daemon:',
+    'docker-daemon:A',
+    'containers-storage:',
+    'containers-storage:[vfs@/root]app',
+    `containers-storage:${digest.slice(7)}`,
     'https://a.io/b',
     'A/B',
     '../b',
@@ -118,6 +134,8 @@ describe('a location is read', () => {
     const location = fc.oneof(
       reference,
       reference.map((name) => `docker://${name}`),
+      reference.map((name) => `docker-daemon:${name}`),
+      reference.map((name) => `containers-storage:${name}`),
       fc
         .tuple(fc.constantFrom('oci', 'oci-archive', 'docker-archive'), path)
         .map((all) => all.join(':')),
@@ -145,6 +163,8 @@ describe('a target', () => {
     'oci:dir:1',
     'oci-archive:x.tar:a.io/b',
     'docker-archive:x.tar:b:1',
+    'docker-daemon:app',
+    'containers-storage:localhost/app:1',
   ])('can be %s', (text) => {
     expect(parseTarget(text)).toEqual(parseLocation(text));
   });
@@ -157,7 +177,9 @@ describe('a target', () => {
     'oci:dir:-x',
     `oci:dir:${digest}`,
     `docker-archive:x:app@${digest}`,
-    'docker-daemon:app',
+    `docker-daemon:app@${digest}`,
+    `docker-daemon:${digest}`,
+    `containers-storage:app@${digest}`,
   ])('cannot be %s', (text) => {
     expect(codeOf(thrownBy(() => parseTarget(text)))).toBe('USAGE');
   });

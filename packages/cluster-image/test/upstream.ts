@@ -7,6 +7,7 @@ import {
 } from '@cluster-image/oci';
 import { type ImageFixture, putFixture } from '@cluster-image/testing';
 import type { Discovery, Found } from '../src/discover/discovery.ts';
+import type { Engines } from '../src/engines/engines.ts';
 
 /** A registry that stands for all there are, with these images by their references; those with a digest have no tag. */
 export async function upstreamOf(
@@ -65,3 +66,11 @@ export function discoveryOf(
     unresolved: [],
   };
 }
+
+/** A machine without container engines, for what has no business with any. */
+export const noEngines: Engines = {
+  read: () => Promise.reject(new Error('no engine is to be asked')),
+  release: async () => {},
+  write: () => Promise.reject(new Error('no engine is to be asked')),
+  close: async () => {},
+};

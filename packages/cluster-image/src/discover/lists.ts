@@ -1,5 +1,11 @@
 import { posix } from 'node:path';
-import { formatReference, isRepository, OciError, parseReference } from '@cluster-image/oci';
+import {
+  formatReference,
+  isDigest,
+  isRepository,
+  OciError,
+  parseReference,
+} from '@cluster-image/oci';
 import type { Findings, Found, Unresolved } from './discovery.ts';
 
 /** Lines of a list without its comments and empty lines, with their numbers. */
@@ -12,15 +18,14 @@ export function linesOf(text: string): readonly { readonly text: string; readonl
     .map(({ text, line }) => ({ text: text.replace(/^(["'])(.*)\1$/, '$2'), line }));
 }
 
-/** A file of `images/shim/`: one reference a line. */
+/** A file of `images/shim/`, or sealer's `imageList`: a line is a reference, or `docker-daemon:` or `containers-storage:` and one. */
 export function findInList(text: string, file: string): Findings {
   const images: Found[] = [];
   const unresolved: Unresolved[] = [];
   for (const { text: entry, line } of linesOf(text)) {
     const origin = { file, line };
     try {
-      refuseTransport(entry);
-      images.push({ reference: formatReference(parseReference(entry)), origins: [origin] });
+      images.push({ ...listedImage(entry), origins: [origin] });
     } catch (error) {
       if (!(error instanceof OciError)) throw error;
       unresolved.push({ text: entry, reason: error.message, origin });
@@ -29,16 +34,25 @@ export function findInList(text: string, file: string): Findings {
   return { images, suspects: [], unresolved };
 }
 
-/** What begins with a transport could as well be read as a name and a tag. */
-function refuseTransport(entry: string): void {
-  const transport = /^(docker-daemon|containers-storage|docker-archive|oci-archive|oci|dir):/.exec(
-    entry,
-  )?.[1];
-  if (!transport) return;
-  const way = transport.endsWith('-archive')
-    ? 'archives are listed in images/skopeo/tar.txt'
-    : `images of ${transport} cannot be pinned; push them to a registry or save them as an archive`;
-  throw new OciError('INPUT_INVALID', way);
+/** A reference, or an image that a container engine of this machine keeps. */
+function listedImage(entry: string): Pick<Found, 'reference' | 'archive'> {
+  // What begins with a transport could as well be read as a name and a tag.
+  const [, transport, rest = ''] =
+    /^(docker-daemon|containers-storage|docker-archive|oci-archive|oci|dir):(?!\d+\/)(.*)$/.exec(
+      entry,
+    ) ?? [];
+  if (transport === undefined) return { reference: formatReference(parseReference(entry)) };
+  const refused = (why: string): OciError => new OciError('INPUT_INVALID', why);
+  if (transport.endsWith('-archive')) throw refused('archives are listed in images/skopeo/tar.txt');
+  if (transport === 'oci' || transport === 'dir') {
+    throw refused(`images of ${transport}: are not packed; save them as archives`);
+  }
+  if (isDigest(rest)) throw refused('an image id says nothing of what the image is called');
+  const reference = parseReference(rest);
+  if (reference.digest)
+    throw refused(`${transport}: is told the tag, for it has no registry's digest`);
+  const name = formatReference(reference);
+  return { reference: name, archive: `${transport}:${name}` };
 }
 
 /**

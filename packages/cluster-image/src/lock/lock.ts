@@ -1,4 +1,3 @@
-import { posix } from 'node:path';
 import {
   type Context,
   configLimit,
@@ -16,13 +15,12 @@ import {
   type RegistryReader,
   type Repository,
   readConfig,
-  type Tree,
   throwIfAborted,
 } from '@cluster-image/oci';
-import { archive, soleRepository } from '@cluster-image/storage';
+import { soleRepository } from '@cluster-image/storage';
+import { type ArchiveSources, openArchive, releaseArchive } from '../archives.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { everyOne } from '../failures.ts';
-import { followed } from '../follow.ts';
 import { originText } from './check.ts';
 import { type LockedImage, type Lockfile, only } from './lockfile.ts';
 
@@ -33,11 +31,9 @@ export interface LockOptions {
 }
 
 /** Where images are that are to be pinned. */
-export interface LockSources {
+export interface LockSources extends ArchiveSources {
   /** Repositories are named host/path. */
   readonly upstream: RegistryReader;
-  /** The context, which archives lie in. */
-  readonly tree: Tree;
 }
 
 /**
@@ -63,7 +59,11 @@ export async function lock(
     ({ image: { reference, origins } }) => `${reference} (${originText(origins[0])})`,
     async ({ image, section }) => {
       const pin = existing?.[section][image.reference];
-      return { image, section, pin: await pinImage(image, pin, sources, options, context) };
+      try {
+        return { image, section, pin: await pinImage(image, pin, sources, options, context) };
+      } finally {
+        if (image.archive !== undefined) await releaseArchive(image.archive, sources);
+      }
     },
   );
   const pinsOf = (wanted: 'images' | 'bases'): Record<string, LockedImage> =>
@@ -101,7 +101,7 @@ async function pinImage(
     const digest = pin && !mayMove ? pin.digest : await meaningOf(image, source);
     if (pin && isWhole && digest === pin.digest) return only(pin, names);
     const root = await source.registry.manifest(source.repository, digest);
-    if (!root) throw gone(digest, archive !== undefined);
+    if (!root) throw gone(digest, archive);
     const manifests: Record<string, { digest: Digest; size: number }> = {};
     for (const platform of platforms) {
       const { digest, size } = await choose(source, root, platform, reference);
@@ -117,29 +117,21 @@ async function pinImage(
 }
 
 /** What is pinned is not there any more. */
-export function gone(digest: Digest, isArchived: boolean): OciError {
-  const where = isArchived ? 'the archive' : 'its registry';
-  return new OciError('NOT_FOUND', `${where} has no ${digest}, which is pinned`, {
-    hint: 'It was replaced or removed. `cluster-image lock CONTEXT --update REFERENCE` pins what is there now.',
-  });
+export function gone(digest: Digest, archive: string | undefined): OciError {
+  return new OciError(
+    'NOT_FOUND',
+    `${archive ?? 'its registry'} has no ${digest}, which is pinned`,
+    {
+      hint: 'It was replaced or removed. `cluster-image lock CONTEXT --update REFERENCE` pins what is there now.',
+    },
+  );
 }
 
-async function sourceOf(
-  { reference, archive }: Found,
-  { upstream, tree }: LockSources,
-): Promise<Repository> {
+async function sourceOf({ reference, archive }: Found, sources: LockSources): Promise<Repository> {
   if (archive === undefined) {
-    return { registry: upstream, repository: nameOf(parseReference(reference)) };
+    return { registry: sources.upstream, repository: nameOf(parseReference(reference)) };
   }
-  return { registry: await openArchive(tree, archive), repository: soleRepository };
-}
-
-/** Opens `docker-archive:PATH` or `oci-archive:PATH` of a context. */
-export async function openArchive(tree: Tree, location: string): Promise<RegistryReader> {
-  const path = posix.normalize(location.slice(location.indexOf(':') + 1));
-  const file = await followed(tree, path);
-  if (file) return archive(file.content, path);
-  throw new OciError('NOT_FOUND', `there is no archive ${path} in the context`);
+  return { registry: await openArchive(archive, sources), repository: soleRepository };
 }
 
 /** The digest that a reference means now. */

@@ -34,7 +34,7 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
   options,
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, store, network } = workspace;
+      const { configuration, store, network, engines } = workspace;
       const directory = await openContext(workspace.path(given.context));
       const platforms = platformsOf(given.platform, configuration);
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
@@ -43,7 +43,7 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
         { file: given.file, platforms, buildArguments, command: lockCommand(given) },
         workspace,
       );
-      const sources = { upstream: network.upstream, tree: directory.tree };
+      const sources = { upstream: network.upstream, tree: directory.tree, engines };
       const { fetched } = await cache(lockfile, store, sources, workspace.context);
       const pins = Object.entries({ ...lockfile.images, ...lockfile.bases });
       const images = pins.map(([reference, { digest }]) => ({ reference, digest }));

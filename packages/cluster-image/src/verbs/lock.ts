@@ -66,7 +66,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       });
     }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, network } = workspace;
+      const { configuration, network, engines } = workspace;
       const opened = await openContext(workspace.path(given.context));
       const existing = await readLockfile(opened.tree);
       const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
@@ -76,10 +76,11 @@ export const lockVerb: Verb<typeof options, Locked> = {
         : await lockCharts(wanted, existing?.charts, chartSources, movableCharts(given, wanted));
       const directory = await place(charts);
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-      const discovery = await discoverIn(directory, { ...given, buildArguments }, workspace);
+      const platforms = platformsOf(given.platform, configuration);
+      const asked = { ...given, buildArguments, platforms };
+      const discovery = await discoverIn(directory, asked, workspace);
       requireResolved(discovery);
       tellSuspects(discovery, configuration, workspace.context);
-      const platforms = platformsOf(given.platform, configuration);
       if (given.check) {
         const drift = driftOf(discovery, existing, platforms);
         requirePinned(drift, command);
@@ -90,7 +91,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       const total = discovery.images.length + discovery.bases.length;
       context.report({ type: 'stage', name: 'lock', total });
       const update = given.update ? movable(given.references, discovery, wanted) : [];
-      const sources = { upstream: network.upstream, tree: directory.tree };
+      const sources = { upstream: network.upstream, tree: directory.tree, engines };
       const images = await lock(
         discovery,
         existing,

@@ -35,10 +35,10 @@ export const syncVerb: Verb<typeof options, SyncedRegistry> = {
       given.from.includes(':') ? '.' : given.from,
       async (workspace) => {
         const target = openTarget(given.to, workspace);
-        const { network, store, context: running } = workspace;
+        const { network, store, engines, context: running } = workspace;
         // The images of a context have to be in the store before they can be brought anywhere.
         const fill: Prepare = (lockfile, { tree }) =>
-          cache(lockfile, store, { upstream: network.upstream, tree }, running);
+          cache(lockfile, store, { upstream: network.upstream, tree, engines }, running);
         const source = await openRegistry(given.from, given, workspace, fill);
         const images = await sync(source.registry, target.registry, workspace.context);
         return { from: given.from, to: given.to, images };

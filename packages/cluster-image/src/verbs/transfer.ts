@@ -8,6 +8,7 @@ import {
 import { type Earlier, earlierImage, layersOf, manifestsOf } from '@cluster-image/storage';
 import { z } from 'zod';
 import { completed, layersInStore } from '../deltas.ts';
+import { isInEngine } from '../engines/engines.ts';
 import type { Environment } from '../environment.ts';
 import { givenLocation } from '../given-location.ts';
 import { deliver, type LocatedImage, manifestOf, openImage, repositoryAt } from '../images.ts';
@@ -178,7 +179,9 @@ export const pushVerb = transferVerb(
   options,
   (given, from) => {
     if (given.to !== undefined) return { from, to: targetOf(remote(parseLocation(given.to))) };
-    if (from.kind === 'store') return { from, to: targetOf({ ...from, kind: 'docker' }) };
+    if (from.kind === 'store' || (isInEngine(from) && 'reference' in from)) {
+      return { from, to: targetOf({ kind: 'docker', reference: from.reference }) };
+    }
     throw new OciError('USAGE', 'the target is missing', {
       hint: `For instance: cluster-image push ${given.from} docker://registry.example/team/cluster:1.0`,
     });
@@ -212,12 +215,12 @@ export const saveVerb = transferVerb(
 
 export const loadVerb = transferVerb(
   'load',
-  'Load an image from an archive or layout into the store',
+  'Load an image from an archive, a layout or a container engine into the store',
   options,
   (given, from) => {
-    if (!isFile(from)) {
+    if (!isFile(from) && !isInEngine(from)) {
       throw new OciError('USAGE', `${given.from} is neither an archive nor a layout`, {
-        hint: `Write ${archives}.`,
+        hint: `Write ${archives}, docker-daemon:NAME or containers-storage:NAME.`,
       });
     }
     // A tag alone says nothing of what the image is called.

@@ -12,7 +12,7 @@ import type { Lockfile } from '../../src/lock/lockfile.ts';
 import { artifactFixture, bareIndexFixture } from '../artifacts.ts';
 import { type Cluster, clusterOf, emptyStore } from '../cluster.ts';
 import { failureOf } from '../failure.ts';
-import { upstreamOf } from '../upstream.ts';
+import { noEngines, upstreamOf } from '../upstream.ts';
 
 const amd64 = parsePlatform('linux/amd64');
 const index = indexFixture(['linux/amd64', 'linux/arm64']);
@@ -179,7 +179,11 @@ test('the placed images are a registry', async () => {
   await cache(
     cluster.lockfile,
     cluster.store,
-    { upstream, tree: { entries: async function* () {}, entry: async () => undefined } },
+    {
+      upstream,
+      tree: { entries: async function* () {}, entry: async () => undefined },
+      engines: noEngines,
+    },
     createContext(),
   );
   const placements = await placementsOf(cluster.lockfile, amd64, cluster.store);

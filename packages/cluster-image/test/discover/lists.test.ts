@@ -18,14 +18,32 @@ describe('Y09: a list of images', () => {
     ['-rf', /is not an image reference/],
     ['nginx redis', /is not an image reference/],
     ['a.io/b:{{ .tag }}', /is not an image reference/],
-    ['docker-daemon:nginx:1', /cannot be pinned; push them to a registry/],
-    ['containers-storage:nginx:1', /cannot be pinned; push them to a registry/],
+    ['docker-daemon:', /is not an image reference/],
+    ['docker-daemon:Nginx', /lower-case/],
+    [`docker-daemon:sha256:${'1'.repeat(64)}`, /an image id says nothing/],
+    [`docker-daemon:nginx@sha256:${'1'.repeat(64)}`, /is told the tag/],
+    [`containers-storage:nginx:1@sha256:${'1'.repeat(64)}`, /is told the tag/],
+    ['containers-storage:[vfs@/root]nginx:1', /is not an image reference/],
     ['docker-archive:app.tar', /listed in images\/skopeo\/tar\.txt/],
+    ['dir:app', /save them as archives/],
+    ['oci:app:1', /save them as archives/],
   ])('%s is unresolved', (entry, reason) => {
     const { images, unresolved } = findInList(`a\n${entry}\n`, 'list');
     expect(images).toHaveLength(1);
     expect(unresolved).toEqual([
       { text: entry, reason: expect.stringMatching(reason), origin: { file: 'list', line: 2 } },
+    ]);
+  });
+
+  test('names what container engines of the machine have, in any spelling', () => {
+    const text = 'docker-daemon:app:1.0\ncontainers-storage:localhost/app\ndocker-daemon:5000/b\n';
+    const { images, unresolved } = findInList(text, 'list');
+    expect(unresolved).toEqual([]);
+    expect(images.map(({ reference, archive }) => [reference, archive])).toEqual([
+      ['docker.io/library/app:1.0', 'docker-daemon:docker.io/library/app:1.0'],
+      ['localhost/app:latest', 'containers-storage:localhost/app:latest'],
+      // A host and its port, not a transport and its name.
+      ['docker-daemon:5000/b:latest', undefined],
     ]);
   });
 

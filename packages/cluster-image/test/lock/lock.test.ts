@@ -14,7 +14,7 @@ import type { Lockfile } from '../../src/lock/lockfile.ts';
 import { artifactFixture, bareIndexFixture } from '../artifacts.ts';
 import { contextDirectory } from '../context.ts';
 import { failureOf } from '../failure.ts';
-import { discoveryOf, upstreamOf, watched } from '../upstream.ts';
+import { discoveryOf, noEngines, upstreamOf, watched } from '../upstream.ts';
 
 interface Asked {
   readonly existing?: Lockfile;
@@ -35,7 +35,7 @@ async function locked(
   return lock(
     discovery,
     asked.existing,
-    { upstream: watched(upstream, calls), tree: directory(root) },
+    { upstream: watched(upstream, calls), tree: directory(root), engines: noEngines },
     { platforms: platforms.map(parsePlatform), update },
     createContext(signal && { signal }),
   );

@@ -226,8 +226,8 @@ describe('copy refuses, before it begins', () => {
     `docker-archive:x:app:1@${image.root.digest}`,
     `docker://a.io/b@${image.root.digest}`,
     `b:1@${image.root.digest}`,
-    'docker-daemon:x',
-    'containers-storage:x',
+    `docker-daemon:${image.root.digest}`,
+    `containers-storage:x@${image.root.digest}`,
   ])('%s as target', async (to) => {
     const here = await desk();
     const from = `docker://${here.host}/acme/app:1`;

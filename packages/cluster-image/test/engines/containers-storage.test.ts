@@ -1,0 +1,264 @@
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createContext, jsonOf, readAll } from '@cluster-image/oci';
+import { file, openStore, tarTree } from '@cluster-image/storage';
+import { imageFixture, temporaryDirectory } from '@cluster-image/testing';
+import { describe, expect, test } from 'vitest';
+import { containersStorage } from '../../src/engines/containers-storage.ts';
+import { copyVerb } from '../../src/verbs/transfer.ts';
+import { verifyVerb } from '../../src/verbs/verify.ts';
+import { desk, image } from '../desk.ts';
+import { failureOf } from '../failure.ts';
+import { type Place, place } from '../place.ts';
+import { dockerSave } from './engine-server.ts';
+
+const app = imageFixture({ seed: 'app', layers: [2000, 30_000] });
+
+interface Tools {
+  /** A directory with these tools and nothing else. */
+  readonly path: string;
+  /** What was written there by a tool, lines of calls for one; empty where nothing was. */
+  text(name: string): Promise<string>;
+  at(name: string): string;
+}
+
+/**
+ * Programs of these names, which note down how they are called. A script finds its arguments in `$*`, and
+ * in `$file` the file of an archive among them.
+ */
+async function toolsOf(scripts: Readonly<Record<string, string>>): Promise<Tools> {
+  const root = await temporaryDirectory();
+  const at = (name: string): string => join(root, name);
+  await mkdir(at('bin'));
+  for (const [name, script] of Object.entries(scripts)) {
+    const text = `#!/bin/sh
+[ "$1" = --version ] && exit 0
+PATH=/bin:/usr/bin
+file=$(echo "$*" | sed -n 's|.*\\(\\./[^ ]*\\).*|\\1|p')
+echo "${name} $*" | sed 's|\\./[^ ]*|FILE|' >> ${root}/calls
+${script.replaceAll('$root', root)}
+`;
+    await writeFile(at(`bin/${name}`), text);
+    await chmod(at(`bin/${name}`), 0o755);
+  }
+  return { path: at('bin'), at, text: (name) => readFile(at(name), 'utf8').catch(() => '') };
+}
+
+const manifest = (mediaType: string): string =>
+  `echo '{"schemaVersion":2,"mediaType":"${mediaType}","config":{"mediaType":"x","size":1,"digest":"sha256:${'1'.repeat(64)}"},"layers":[]}'`;
+const docker = 'application/vnd.docker.distribution.manifest.v2+json';
+const oci = 'application/vnd.oci.image.manifest.v1+json';
+
+/** Answers a question for the manifest with that, and writes the archive otherwise. */
+const answering = (answer: string): string =>
+  `case "$*" in *inspect*) ${answer}; exit;; esac\ncat $root/archive > "$file"`;
+
+async function placeWith(
+  scripts: Readonly<Record<string, string>>,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Place & { readonly tools: Tools }> {
+  const tools = await toolsOf(scripts);
+  await writeFile(tools.at('archive'), await dockerSave(app, 'localhost/app:1'));
+  return { ...(await place({}, { PATH: tools.path, ...variables })), tools };
+}
+
+async function staged({ store }: Place): Promise<readonly string[]> {
+  return (await store.registry.disk.staged()).map(({ path }) => path);
+}
+
+const from = 'containers-storage:localhost/app:1';
+
+describe('an image of the storage that podman has', () => {
+  test.each([
+    [
+      'skopeo',
+      answering(manifest(docker)),
+      [
+        'skopeo inspect --raw containers-storage:localhost/app:1',
+        'skopeo copy containers-storage:localhost/app:1 docker-archive:FILE',
+      ],
+    ],
+    [
+      'podman',
+      answering(`echo ${docker}`),
+      [
+        'podman image inspect --format {{.ManifestType}} localhost/app:1',
+        'podman save --format docker-archive -o FILE localhost/app:1',
+      ],
+    ],
+    ['buildah', answering('true'), ['buildah push localhost/app:1 docker-archive:FILE']],
+  ])('is read by %s, every byte checked', async (name, script, calls) => {
+    const here = await placeWith({ [name]: script });
+    const verified = await here.run(verifyVerb, { location: from });
+    expect([verified.problems, verified.blobs]).toEqual([[], 3]);
+    expect((await here.tools.text('calls')).trimEnd().split('\n')).toEqual(calls);
+    expect(await staged(here)).toEqual([]);
+  });
+
+  test('keeps a manifest of OCI, by an archive that has a place for it', async () => {
+    const here = await placeWith({ skopeo: answering(manifest(oci)) });
+    await here.run(verifyVerb, { location: from });
+    expect(await here.tools.text('calls')).toMatch(
+      /copy --dest-oci-accept-uncompressed-layers \S+ oci-archive:FILE/,
+    );
+    const other = await placeWith({ podman: answering(`echo ${oci}`) });
+    await other.run(verifyVerb, { location: from });
+    expect(await other.tools.text('calls')).toMatch(/save --uncompressed --format oci-archive/);
+  });
+
+  test('is read by the first of them that is there, in its own place', async () => {
+    const all = { podman: 'exit 1', skopeo: answering(manifest(docker)), buildah: 'exit 1' };
+    const here = await placeWith(all);
+    await here.run(verifyVerb, { location: from });
+    expect(await here.tools.text('calls')).not.toMatch(/podman|buildah/);
+  });
+
+  test('is looked for where the environment says, and nothing else of that is seen', async () => {
+    const script = `env > $root/env\n${answering(manifest(docker))}`;
+    const here = await placeWith(
+      { skopeo: script },
+      { STORAGE_DRIVER: 'vfs', CONTAINERS_STORAGE_CONF: '/etc/own.conf', TOKEN: 'canary' },
+    );
+    await here.run(verifyVerb, { location: from });
+    const seen = await here.tools.text('env');
+    expect(seen).toContain('STORAGE_DRIVER=vfs');
+    expect(seen).toContain('CONTAINERS_STORAGE_CONF=/etc/own.conf');
+    expect(seen).toContain(`HOME=${here.environment.variables.HOME}`);
+    expect(seen).not.toMatch(/canary|CLUSTER_IMAGE/);
+  });
+});
+
+describe('an image that cannot be read', () => {
+  test.each([
+    'does not resolve to an image ID: identifier is not an image',
+    'Error: localhost/app:1: image not known',
+  ])('is not there: %s', async (message) => {
+    const here = await placeWith({ skopeo: `echo '${message}' >&2; exit 1` });
+    const error = await failureOf(here.run(verifyVerb, { location: from }));
+    expect([error.code, error.hint]).toEqual(['NOT_FOUND', expect.stringContaining('localhost/')]);
+    expect(await staged(here)).toEqual([]);
+  });
+
+  test('is told as the tool tells it', async () => {
+    const here = await placeWith({ skopeo: 'echo "the disk is on fire" >&2; exit 1' });
+    const error = await failureOf(here.run(verifyVerb, { location: from }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      expect.stringContaining('the disk is on fire'),
+    ]);
+  });
+
+  test.each([
+    ['half of an archive', 'head -c 5000 $root/archive > "$file"'],
+    ['nothing', ''],
+    ['a text', 'echo hello > "$file"'],
+    ['no file', 'rm "$file"'],
+  ])('is %s of a tool that ends well', async (_, writes) => {
+    const here = await placeWith({ buildah: writes });
+    const { code } = await failureOf(here.run(verifyVerb, { location: from }));
+    expect(code).toBe(writes.startsWith('rm') ? 'FILE_SYSTEM' : 'ARCHIVE_INVALID');
+    expect(await staged(here)).toEqual([]);
+  });
+
+  test('has nobody to read it', async () => {
+    const here = await placeWith({});
+    const error = await failureOf(here.run(verifyVerb, { location: from }));
+    expect([error.code, error.hint]).toEqual(['TOOL', expect.stringContaining('Install skopeo')]);
+  });
+});
+
+describe('a tool that does not end', () => {
+  // What it started lives on its own, as far as it can.
+  const endless = 'sleep 600 &\necho $! > $root/pid\nwait';
+
+  async function isAlive(tools: Tools): Promise<boolean> {
+    const pid = Number(await tools.text('pid'));
+    expect(pid).toBeGreaterThan(1);
+    try {
+      // A dead process that nobody has asked after is no more than its number.
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+      return !/\) [ZX]/.test(stat);
+    } catch {
+      return false;
+    }
+  }
+
+  test('is ended when it has been silent for too long, with all that it started', async () => {
+    const tools = await toolsOf({ buildah: endless });
+    const store = openStore(await temporaryDirectory());
+    const variables = { PATH: tools.path };
+    const storage = containersStorage({ cwd: '/', variables }, store.scratch, createContext(), 500);
+    const target = await store.scratch();
+    const error = await failureOf(storage.save('localhost/app:1', 'plain', target));
+    expect([error.code, error.message]).toEqual(['TOOL', expect.stringMatching(/silent/)]);
+    expect(await isAlive(tools)).toBe(false);
+  });
+
+  test('is ended when the work is interrupted', async () => {
+    const here = await placeWith({ buildah: endless });
+    const controller = new AbortController();
+    const reading = here.run(verifyVerb, { location: from }, controller.signal);
+    setTimeout(() => controller.abort(), 700);
+    expect((await failureOf(reading)).code).toBe('ABORTED');
+    expect([await isAlive(here.tools), await staged(here)]).toEqual([false, []]);
+  });
+
+  test('is ended when it prints without end', async () => {
+    const here = await placeWith({ buildah: 'yes $$ | head -c 1000000000' });
+    const { code, message } = await failureOf(here.run(verifyVerb, { location: from }));
+    expect([code, message]).toEqual(['TOOL', expect.stringContaining('printed over')]);
+  });
+});
+
+describe('an image for that storage', () => {
+  const takes = 'cp "$file" $root/loaded';
+
+  test.each([
+    ['skopeo', 'skopeo copy oci-archive:FILE containers-storage:docker.io/team/app:2\n'],
+    ['podman', 'podman load -i FILE\n'],
+  ])('is handed to %s as an archive with its digest and its name', async (name, calls) => {
+    const upstream = await desk();
+    const here = await placeWith({ [name]: takes, buildah: 'exit 1' });
+    const copied = await here.run(copyVerb, {
+      from: `docker://${upstream.host}/acme/app:1`,
+      to: 'containers-storage:team/app:2',
+      plainHttp: [upstream.host],
+    });
+    expect(copied.digest).toBe(image.root.digest);
+    expect(await here.tools.text('calls')).toBe(calls);
+    const loaded = await file(here.tools.at('loaded'));
+    if (!loaded) throw new Error('nothing was handed over');
+    const tree = await tarTree(loaded, 'loaded');
+    const index = await tree.entry('index.json');
+    if (index?.type !== 'file') throw new Error('no index.json');
+    expect(jsonOf(await readAll(index.content, 10_000))).toMatchObject({
+      manifests: [
+        {
+          digest: image.root.digest,
+          annotations: { 'org.opencontainers.image.ref.name': 'docker.io/team/app:2' },
+        },
+      ],
+    });
+    expect(await staged(here)).toEqual([]);
+  });
+
+  test('is not given to buildah, which would take names from others', async () => {
+    const upstream = await desk();
+    const here = await placeWith({ buildah: takes });
+    const options = { from: `docker://${upstream.host}/acme/app:1`, plainHttp: [upstream.host] };
+    const error = await failureOf(here.run(copyVerb, { ...options, to: 'containers-storage:app' }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      expect.stringContaining('skopeo or podman'),
+    ]);
+    expect(await here.tools.text('calls')).toBe('');
+  });
+
+  test('for several platforms has to be one of them', async () => {
+    const upstream = await desk();
+    const here = await placeWith({ skopeo: takes });
+    const options = { from: `docker://${upstream.host}/acme/index:1`, plainHttp: [upstream.host] };
+    const error = await failureOf(here.run(copyVerb, { ...options, to: 'containers-storage:app' }));
+    expect(error.code).toBe('UNSUPPORTED');
+  });
+});
