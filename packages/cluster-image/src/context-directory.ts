@@ -4,12 +4,13 @@ import { asFiles, directory } from '@cluster-image/storage';
 import { contextCharts } from './context-charts.ts';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
+import { tellCredentials } from './discover/given-lists.ts';
 import { helmTemplate } from './helm.ts';
 import { kustomizeBuild } from './kustomize.ts';
 import { requirePinnedCharts } from './lock/charts.ts';
 import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
-import type { Workspace } from './workspace.ts';
+import { platformsOf, type Workspace } from './workspace.ts';
 
 /** A directory with a build file and what it builds upon. */
 export interface ContextDirectory {
@@ -36,11 +37,13 @@ export async function openContext(path: string): Promise<ContextDirectory> {
 export interface DiscoverIn {
   readonly file?: string | undefined;
   readonly buildArguments: Readonly<Record<string, string>>;
+  /** Those to build for; else what the configuration says. */
+  readonly platforms?: readonly Platform[] | undefined;
 }
 
 export async function discoverIn(
   { path, tree, charts: packed }: ContextDirectory,
-  { file, buildArguments }: DiscoverIn,
+  { file, buildArguments, platforms }: DiscoverIn,
   workspace: Workspace,
 ): Promise<Discovery> {
   const { environment, context, configuration: settings } = workspace;
@@ -51,8 +54,10 @@ export async function discoverIn(
     kustomize,
     settings,
     buildArguments,
+    platforms: platforms ?? platformsOf([], settings),
     ...(file !== undefined && { file }),
   };
+  await tellCredentials(tree, settings, context);
   return asFiles(packed, (charts) => discover(tree, { ...options, charts }));
 }
 
@@ -68,6 +73,7 @@ export interface LockedContext {
   readonly lockfile: Lockfile;
   /** The context with the charts in it that it has from repositories. */
   readonly directory: ContextDirectory;
+  readonly discovery: Discovery;
 }
 
 /**
@@ -93,5 +99,5 @@ export async function lockedContext(
   requireResolved(discovery);
   tellSuspects(discovery, workspace.configuration, workspace.context);
   requirePinned(driftOf(discovery, lockfile, platforms), command);
-  return { lockfile: { ...cutDown(lockfile, discovery, platforms), charts }, directory };
+  return { lockfile: { ...cutDown(lockfile, discovery, platforms), charts }, directory, discovery };
 }

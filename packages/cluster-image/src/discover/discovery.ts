@@ -57,6 +57,18 @@ export interface Findings {
 
 export const nothing: Findings = { images: [], suspects: [], unresolved: [] };
 
+/** The applications that images are for, by reference; undefined stands for whoever else refers to them. */
+export function applicationsOf({
+  images,
+}: Discovery): ReadonlyMap<string, readonly (string | undefined)[]> {
+  return new Map(
+    images.map(({ reference, origins }) => [
+      reference,
+      [...new Set(origins.map(({ application }) => application))],
+    ]),
+  );
+}
+
 /** Findings one after another, as they are. */
 export function together(all: readonly Findings[]): Findings {
   const [only] = all;

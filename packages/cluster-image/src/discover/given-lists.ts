@@ -1,4 +1,4 @@
-import type { Tree } from '@cluster-image/oci';
+import type { Context, Tree } from '@cluster-image/oci';
 import { type FileEntry, followed } from '../follow.ts';
 import { inContext, misconfigured } from './chart-renderings.ts';
 import { type Findings, merge } from './discovery.ts';
@@ -27,6 +27,22 @@ export async function findInGivenLists(
 /** Lists that may have credentials in them, which are no part of any image. */
 export function listsWithCredentials({ lists = [] }: DiscoverSettings): readonly string[] {
   return [imageSections, ...lists.flatMap((path) => inContext(path) ?? []).filter(isSectioned)];
+}
+
+/** Says that credentials in a list are no credentials of ours. */
+export async function tellCredentials(
+  tree: Tree,
+  settings: DiscoverSettings,
+  { report }: Pick<Context, 'report'>,
+): Promise<void> {
+  for (const path of listsWithCredentials(settings)) {
+    if (!(await followed(tree, path))) continue;
+    report({
+      type: 'warning',
+      message: `${path}: its credentials are not used, and it is no part of the image`,
+      hint: 'Log in to its registries with `docker login`, whose credentials are.',
+    });
+  }
 }
 
 /**

@@ -13,6 +13,8 @@ import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
 import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts';
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
+import { applicationsOf } from '../discover/discovery.ts';
+import { listsWithCredentials } from '../discover/given-lists.ts';
 import { deliver, type LocatedImage } from '../images.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
@@ -93,7 +95,11 @@ export const buildVerb: Verb<typeof options, Built> = {
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const kubefile = await readKubefile(opened.tree, given.file);
       requireSupported(kubefile);
-      const { lockfile, directory: filled } = await lockedContext(
+      const {
+        lockfile,
+        directory: filled,
+        discovery,
+      } = await lockedContext(
         opened,
         {
           file: given.file,
@@ -107,9 +113,19 @@ export const buildVerb: Verb<typeof options, Built> = {
       const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
       const source = await sourceOf(filled, kubefile.path, given, targets, workspace);
       const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
-      const type = given.type ?? configuration.type;
       const image = await assemble(
-        { name, kubefile, source, lockfile, platforms, buildArguments, maxLayers, keepHosts, type },
+        {
+          name,
+          kubefile,
+          source,
+          lockfile,
+          platforms,
+          buildArguments,
+          maxLayers,
+          keepHosts,
+          type: given.type ?? configuration.type,
+          applications: applicationsOf(discovery),
+        },
         workshop,
         workspace.context,
       );
@@ -161,6 +177,7 @@ async function sourceOf(
     relative(path, workspace.path(made)).split(sep).join('/');
   return contextSource(open, await ignoreTextOf(tree, kubefile), [
     ...madeElsewhere,
+    ...listsWithCredentials(workspace.configuration),
     ...made.map(inContext),
   ]);
 }

@@ -66,7 +66,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       });
     }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, network, engines } = workspace;
+      const { configuration, network } = workspace;
       const opened = await openContext(workspace.path(given.context));
       const existing = await readLockfile(opened.tree);
       const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
@@ -91,7 +91,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       const total = discovery.images.length + discovery.bases.length;
       context.report({ type: 'stage', name: 'lock', total });
       const update = given.update ? movable(given.references, discovery, wanted) : [];
-      const sources = { upstream: network.upstream, tree: directory.tree, engines };
+      const sources = { upstream: network.upstream, tree: directory.tree };
       const images = await lock(
         discovery,
         existing,
