@@ -33,6 +33,7 @@ import {
 import { referringIn, removalFrom } from './layout-changes.ts';
 import { spool } from './spool.ts';
 import { stage } from './stage.ts';
+import { tagCase } from './tag-case.ts';
 
 export interface DistributionLayout extends Registry, Removable, Referring, Spool {
   readonly disk: Disk;
@@ -84,6 +85,7 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
   const { fs = nodeFileSystem, resumable = false } = options;
   const disk = openDisk(root, fs, { resumable });
   const storeBytes = stage(disk);
+  const checkCase = tagCase(disk);
 
   async function content(digest: Digest): Promise<Content | undefined> {
     const path = disk.path(layoutPaths.blob(digest));
@@ -210,6 +212,7 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     },
     async putManifest(repository, manifest, tag) {
       const { digest } = manifest;
+      if (tag !== undefined) await checkCase(repository, tag);
       const revision = layoutPaths.revision(repository, digest);
       const tagging =
         tag === undefined
