@@ -15,6 +15,8 @@ export interface ProxyChoice {
   /** Hosts that something was said of, so that they may be asked. */
   readonly plainHttp: readonly string[];
   readonly insecure: readonly string[];
+  /** Told of every blob that was fetched, by its size in bytes. */
+  readonly fetched?: (bytes: number) => void;
 }
 
 export interface Proxied {
@@ -35,6 +37,7 @@ export function proxied(choice: ProxyChoice, workspace: Workspace): Proxied {
     offline,
     maxAge,
     context,
+    ...(choice.fetched && { fetched: choice.fetched }),
   });
   const requireAllowed = allowance(choice, workspace);
   return {

@@ -23,14 +23,19 @@ export function json(
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): ServerResponse {
-  const content = bytes(JSON.stringify(value));
+  return text(JSON.stringify(value), 'application/json', headers);
+}
+
+/** An answer that is a text of some media type. */
+export function text(
+  body: string,
+  mediaType: string,
+  headers: Readonly<Record<string, string>> = {},
+): ServerResponse {
+  const content = bytes(body);
   return {
     status: 200,
-    headers: {
-      'content-type': 'application/json',
-      'content-length': String(content.size),
-      ...headers,
-    },
+    headers: { 'content-type': mediaType, 'content-length': String(content.size), ...headers },
     body: { content },
   };
 }

@@ -3,6 +3,7 @@ export * from './credentials.ts';
 export * from './guard.ts';
 export * from './handler.ts';
 export * from './listen.ts';
+export * from './metrics.ts';
 export * from './network.ts';
 export type { Proxies as Proxy } from './proxy.ts';
 export * from './pull-through.ts';

@@ -28,6 +28,8 @@ export interface PullThroughOptions {
   /** Asks no upstream for anything. */
   readonly offline?: boolean;
   readonly context: Context;
+  /** Told of every blob that was fetched, by its size in bytes. */
+  readonly fetched?: (bytes: number) => void;
   readonly now?: () => number;
 }
 
@@ -126,7 +128,10 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
     const started = filling(source, digest, cache, keepIt, signal);
     fillings.set(digest, started);
     const end = (): void => void fillings.delete(digest);
-    started.done.then(end, end);
+    started.done.then(() => {
+      end();
+      options.fetched?.(source.size);
+    }, end);
     return started.content;
   }
 

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { connect } from 'node:net';
+import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
 import { codeOf, createContext, OciError } from '@cluster-image/oci';
-import { faultRegistry } from '@cluster-image/testing';
+import { faultRegistry, temporaryDirectory, tls } from '@cluster-image/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   type HttpRequest,
@@ -11,7 +14,6 @@ import {
   transport,
 } from '../src/transport.ts';
 import { clientOf, failureOf } from './client.ts';
-import { tls } from './tls.ts';
 
 const { signal } = new AbortController();
 
@@ -284,3 +286,39 @@ async function openProxy(refusal?: number): Promise<OpenProxy> {
   const url = await listening(server);
   return { port: new URL(url).port, log, authorizations };
 }
+
+describe('a Unix socket', () => {
+  test('takes the requests of any host, and is what errors name', async () => {
+    const socketPath = join(await temporaryDirectory(), 'a.sock');
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(`${request.headers.host} ${request.url}`);
+      response.end();
+    }).listen(socketPath);
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    expect(await statusOf('http://docker/images?x=1', { socketPath })).toBe(200);
+    expect(asked).toEqual(['docker /images?x=1']);
+    const other = `${socketPath}.other`;
+    const error = await failureOf(statusOf('http://docker/', { socketPath: other }));
+    expect([error.code, error.message]).toEqual(['NETWORK', expect.stringContaining(other)]);
+  });
+});
+
+test('a server that asks for a certificate gets ours', async () => {
+  const names: string[] = [];
+  const options = { ...tls, ca: tls.cert, requestCert: true, rejectUnauthorized: true };
+  const server = createSecureServer(options, (request, response) => {
+    const { socket } = request;
+    if (socket instanceof TLSSocket) names.push(`${socket.getPeerCertificate().subject.CN}`);
+    response.end();
+  }).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const url = `https://127.0.0.1:${port}/`;
+  expect(await statusOf(url, { ca: tls.cert, cert: tls.cert, key: tls.key })).toBe(200);
+  expect(names).toEqual(['registry for tests']);
+  expect((await failureOf(statusOf(url, { ca: tls.cert }))).code).toBe('NETWORK');
+});

@@ -33,6 +33,15 @@ export type Event =
     }
   /** A server answers at this URL from now on. */
   | { readonly type: 'listening'; readonly url: string }
+  /** A server has answered a request; `bytes` is how much of a body it sent. */
+  | {
+      readonly type: 'request';
+      readonly method: string;
+      /** Path and query, as they came. */
+      readonly target: string;
+      readonly status: number;
+      readonly bytes: number;
+    }
   | { readonly type: 'warning'; readonly message: string; readonly hint?: string };
 
 /** What a caller hands down to work that takes time. */

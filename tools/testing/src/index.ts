@@ -6,3 +6,4 @@ export * from './registry-contract.ts';
 export * from './removable-contract.ts';
 export * from './spool-contract.ts';
 export * from './temporary.ts';
+export * from './tls.ts';

@@ -1,8 +1,11 @@
-import { type HandlerOptions, handler, listen } from '@cluster-image/distribution';
-import { bytes, isHost, OciError, overlay, select } from '@cluster-image/oci';
+import { type HandlerOptions, handler, type Metrics, metrics } from '@cluster-image/distribution';
+import { bytes, isHost, OciError, overlay, type RegistryReader, select } from '@cluster-image/oci';
 import { type DistributionLayout, distributionLayout, saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
+import { type ClientConfig, type ClientName, clientConfig, clientNames } from '../client-config.ts';
+import { type Behind, doorShape, openDoor } from '../door.ts';
 import { parseDuration } from '../durations.ts';
+import { frontPage } from '../front-page.ts';
 import { hostNames, proxied } from '../proxied.ts';
 import { openRegistries } from '../registries.ts';
 import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
@@ -20,7 +23,7 @@ const options = commonOptions.extend({
     .describe(
       `Contexts, cluster images, registry directories, or ${storeLocation} for the content store, served as one registry`,
     ),
-  port: z.int().min(0).max(65535).default(0).describe('Port on 127.0.0.1; 0 for any'),
+  ...doorShape,
   endpointFile: z.string().optional().describe('File to write the URL to once it is being served'),
   writable: z
     .boolean()
@@ -45,12 +48,18 @@ const options = commonOptions.extend({
     .string()
     .default('0')
     .describe('With --proxy: how long a tag is believed, as 30s or 10m; 0 looks every time'),
+  printConfig: z
+    .enum(clientNames)
+    .optional()
+    .describe('Serve nothing; print what makes a client use this registry'),
 });
 
 type Given = z.infer<typeof options>;
 
 interface Served {
   readonly url: string;
+  /** What makes a client use the registry, where that was asked for. */
+  readonly config?: ClientConfig;
 }
 
 export const serveVerb: Verb<typeof options, Served> = {
@@ -60,9 +69,14 @@ export const serveVerb: Verb<typeof options, Served> = {
   options,
   run: async (given, environment, context) => {
     checkOptions(given);
+    if (given.printConfig !== undefined) return configured(given, given.printConfig);
     return withWorkspace(environment, given, context, '.', async (workspace) => {
-      const { reader, ...rest } = await registryOf(given, workspace);
-      const server = await listen(handler(reader, rest), { port: given.port });
+      const counted = metrics();
+      const { reader, held, ...rest } = await registryOf(given, workspace, counted);
+      const registry = handler(reader, rest);
+      const isProxy = given.proxy;
+      const behind: Behind = (url) => ({ registry, page: frontPage(held, { url, isProxy }) });
+      const server = await openDoor(given, workspace, behind, counted);
       const url = server.url.origin;
       try {
         if (given.endpointFile !== undefined) {
@@ -79,8 +93,22 @@ export const serveVerb: Verb<typeof options, Served> = {
       return { url };
     });
   },
-  lines: () => [],
+  lines: ({ config }) => [
+    ...(config?.files.flatMap(({ path, text }) => [`# ${path}`, ...text.split('\n')]) ?? []),
+    ...(config?.next.map((step) => `# ${step}`) ?? []),
+  ],
 };
+
+/** Throws USAGE where it would not be known where the registry is. */
+function configured(given: Given, client: ClientName): Served {
+  const { port, host, name, tlsCert, proxy: isProxy, upstream } = given;
+  if (port === 0) {
+    throw new OciError('USAGE', '--print-config needs the port', { hint: 'Give --port.' });
+  }
+  const url = new URL(`${tlsCert === undefined ? 'http' : 'https'}://${name[0] ?? host}:${port}`);
+  const hosts = upstream.filter((host) => !host.includes('*'));
+  return { url: url.origin, config: clientConfig(client, { url, isProxy, hosts }) };
+}
 
 /** Throws USAGE for options that say nothing together. */
 function checkOptions({ locations, writable, deletable, proxy, offline, upstream }: Given): void {
@@ -97,24 +125,26 @@ function checkOptions({ locations, writable, deletable, proxy, offline, upstream
   }
 }
 
-type Registry = HandlerOptions & { readonly reader: Parameters<typeof handler>[0] };
+interface Registry extends HandlerOptions {
+  readonly reader: RegistryReader;
+  /** The same, as far as it is there and no upstream has to be asked. */
+  readonly held: RegistryReader;
+}
 
-async function registryOf(given: Given, workspace: Workspace): Promise<Registry> {
+async function registryOf(given: Given, workspace: Workspace, counted: Metrics): Promise<Registry> {
   if (given.writable) return writable(given, workspace);
   const others = given.locations.filter((location) => location !== storeLocation);
   const opened = await openRegistries(others, given, workspace);
-  const readers = [
-    ...opened.map(({ registry }) => registry),
-    ...(others.length < given.locations.length
-      ? [select(workspace.store.registry, hostNames)]
-      : []),
-  ];
-  if (!given.proxy) return { reader: overlay(...readers) };
+  const store = select(workspace.store.registry, hostNames);
+  const isStore = others.length < given.locations.length;
+  const readers = [...opened.map(({ registry }) => registry), ...(isStore ? [store] : [])];
+  const held = overlay(...readers, ...(given.proxy ? [store] : []));
+  if (!given.proxy) return { reader: held, held };
   const { registry, namespace } = proxied(
-    { ...given, maxAge: parseDuration(given.maxAge) },
+    { ...given, maxAge: parseDuration(given.maxAge), fetched: counted.fetched },
     workspace,
   );
-  return { reader: overlay(...readers, registry), namespace };
+  return { reader: overlay(...readers, registry), held, namespace };
 }
 
 function writable(
@@ -124,6 +154,7 @@ function writable(
   const layout = layoutAt(location, workspace);
   return {
     reader: layout,
+    held: layout,
     pushes: layout,
     referring: layout,
     ...(deletable && { deletes: layout }),
