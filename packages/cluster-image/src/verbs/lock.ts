@@ -40,6 +40,8 @@ export interface Locked {
   /** Relative to the context. */
   readonly lockfile: string;
   readonly images: number;
+  /** Those of repositories, where there are any. */
+  readonly charts?: number;
   readonly changes: readonly Change[];
 }
 
@@ -109,16 +111,17 @@ export const lockVerb: Verb<typeof options, Locked> = {
       return {
         lockfile: lockfileName,
         images: Object.keys(locked.images).length,
+        ...(wanted.length > 0 && { charts: wanted.length }),
         changes: changesBetween(existing, locked),
       };
     });
   },
-  lines: ({ lockfile, images, changes }) => [
+  lines: ({ lockfile, images, charts, changes }) => [
     ...changes.map(({ reference, from, to }) => {
       if (from === undefined) return `+ ${reference} ${to}`;
       return to === undefined ? `- ${reference}` : `~ ${reference} ${from} -> ${to}`;
     }),
-    `${lockfile} pins ${images} images${changes.length === 0 ? ', as before' : ''}`,
+    `${lockfile} pins ${images} images${charts ? ` and ${charts} charts` : ''}${changes.length === 0 ? ', as before' : ''}`,
   ],
 };
 

@@ -1,15 +1,17 @@
 import { readFile, rm } from 'node:fs/promises';
 import { digestOf, parseReference } from '@cluster-image/oci';
-import { directory } from '@cluster-image/storage';
+import { directory, distributionLayout, verifyLayout } from '@cluster-image/storage';
 import { imageFixture } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { lockfileName } from '../../src/lock/lockfile.ts';
 import { buildVerb } from '../../src/verbs/build.ts';
 import { cacheVerb } from '../../src/verbs/cache.ts';
 import { discoverVerb } from '../../src/verbs/discover.ts';
+import { inspectVerb } from '../../src/verbs/inspect.ts';
 import { lockVerb } from '../../src/verbs/lock.ts';
 import { pruneVerb } from '../../src/verbs/prune.ts';
 import { syncVerb } from '../../src/verbs/sync.ts';
+import { verifyVerb } from '../../src/verbs/verify.ts';
 import {
   type ChartServer,
   chartOf,
@@ -79,6 +81,7 @@ describe('charts of repositories', () => {
     archives.push(await chartOf('web', '1.1.0', `${server.host}/acme/web:1`));
     const [dbDigest, webDigest] = archives.map((archive) => digestOf(archive));
     const pushed = await server.registry.resolve('charts/db', '2.0.0');
+    expect(lockVerb.lines(locked).at(-1)).toBe(`${lockfileName} pins 2 images and 2 charts`);
     expect(locked.changes).toEqual([
       { reference: `${server.host}/acme/db:1`, to: db.root.digest },
       { reference: `${server.host}/acme/web:1`, to: web.root.digest },
@@ -242,6 +245,23 @@ describe('charts of repositories', () => {
     expect(kept.filter(({ type }) => type === 'file')).toEqual([]);
   });
 
+  test.each(['charts/web.tgz', 'charts/database.tgz'])(
+    'L02 are told with both digests where that of %s was edited',
+    async (path) => {
+      const { run, options, lockfile, root } = await charts();
+      await run(lockVerb, options);
+      const text = await lockfile();
+      const { digest } = JSON.parse(text).charts[path];
+      const other = digestOf(Buffer.from('other'));
+      const edited = text.replace(digest, other);
+      await putFiles(root, { [`cluster/${lockfileName}`]: edited });
+      const error = await failureOf(run(buildVerb, { ...options, tag: 'a:1' }));
+      expect(error.code).toBe('DIGEST_MISMATCH');
+      expect(error.message).toContain(`is ${digest} now, and ${other} is pinned`);
+      expect(await lockfile()).toBe(edited);
+    },
+  );
+
   test('of another name or version than was asked for are refused', async () => {
     const { run, options, server, lockfile } = await charts();
     const other = await chartOf('other', '1.1.0');
@@ -292,6 +312,31 @@ describe('charts of repositories', () => {
     expect(synced.images.map(({ repository }) => repository)).toEqual(['acme/db', 'acme/web']);
     expect(server.host).toBe(plainHttp[0]);
   });
+});
+
+test('a chart that is listed as an image lies in registry/, for every platform', async () => {
+  const { run, options, server, configure, root, path } = await charts();
+  await configure({});
+  const reference = `${server.host}/charts/db:2.0.0`;
+  await putFiles(root, { 'cluster/images/shim/charts': `${reference}\n` });
+  await rm(path('cluster/Kubefile'));
+  await putFiles(root, { 'cluster/Kubefile': 'FROM scratch\nCOPY registry ./registry\n' });
+  const both = { ...options, platform: ['linux/amd64', 'linux/arm64'] };
+  await run(lockVerb, both);
+  await run(buildVerb, { ...both, tag: 'acme/cluster:1' });
+  const pushed = await server.registry.resolve('charts/db', '2.0.0');
+  await run(syncVerb, { from: 'acme/cluster:1', to: 'registry:out', platform: ['linux/arm64'] });
+  const out = distributionLayout(path('out'));
+  expect(await out.resolve('charts/db', '2.0.0')).toEqual(pushed);
+  expect((await verifyLayout(out, { sparse: false })).problems).toEqual([]);
+  for (const location of ['acme/cluster:1', undefined]) {
+    expect((await run(verifyVerb, { location })).problems).toEqual([]);
+  }
+  const [platform] = both.platform;
+  const listed = { location: 'acme/cluster:1', images: true, platform: [platform ?? ''] };
+  expect((await run(inspectVerb, listed)).images).toEqual([
+    { repository: 'charts/db', tag: '2.0.0', digest: pushed?.digest },
+  ]);
 });
 
 /** The paths in all layers of an image that was built here. */
