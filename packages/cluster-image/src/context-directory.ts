@@ -39,11 +39,13 @@ export interface DiscoverIn {
   readonly buildArguments: Readonly<Record<string, string>>;
   /** Those to build for; else what the configuration says. */
   readonly platforms?: readonly Platform[] | undefined;
+  /** Whether origins tell lines of what was rendered, and values. */
+  readonly explain?: boolean | undefined;
 }
 
 export async function discoverIn(
   { path, tree, charts: packed }: ContextDirectory,
-  { file, buildArguments, platforms }: DiscoverIn,
+  { file, buildArguments, platforms, explain }: DiscoverIn,
   workspace: Workspace,
 ): Promise<Discovery> {
   const { environment, context, configuration: settings } = workspace;
@@ -55,6 +57,7 @@ export async function discoverIn(
     settings,
     buildArguments,
     platforms: platforms ?? platformsOf([], settings),
+    explain,
     ...(file !== undefined && { file }),
   };
   await tellCredentials(tree, settings, context);

@@ -20,6 +20,7 @@ import { givenValues } from './given-values.ts';
 import type { SearchRules } from './search-rules.ts';
 import type { ChartSettings } from './settings.ts';
 import { sourceLines } from './source-lines.ts';
+import { withValueOrigins } from './value-origins.ts';
 
 /**
  * Renders a chart to the manifests it would install. Throws INPUT_INVALID where the chart, or what is
@@ -43,6 +44,8 @@ export interface FindInCharts {
   readonly files?: ReadonlyMap<string, string> | undefined;
   /** How charts are rendered, where the configuration says nothing of them; else with their values in `charts/`. */
   readonly usual?: readonly Rendering[];
+  /** Whether origins tell the line of what was rendered, and values. */
+  readonly explain?: boolean | undefined;
 }
 
 /** Helm's own limit on a file of a chart, in bytes. */
@@ -169,7 +172,9 @@ async function findInChart(
   for (const rendering of renderings) {
     const rendered = await findInRendering(chart, rendering, options);
     const parts = await chartParts(await filesOf(tree, chart), () => givenValues(tree, rendering));
-    found.push(rendered, await declaredImages(parts, rendered, settings?.declared));
+    const { explain } = options;
+    found.push(explain ? await withValueOrigins(rendered, parts, chart.path) : rendered);
+    found.push(await declaredImages(parts, rendered, settings?.declared));
   }
   return merge(found);
 }
@@ -189,7 +194,7 @@ async function usualRenderings(tree: Tree, { name }: ChartFile): Promise<readonl
 async function findInRendering(
   chart: Chart,
   rendering: Rendering,
-  { render, rules, files }: FindInCharts,
+  { render, rules, files, explain }: FindInCharts,
 ): Promise<Findings> {
   const { path } = chart;
   const via = renderCommand(path, rendering);
@@ -202,17 +207,21 @@ async function findInRendering(
   const sources = await sourceLines(rendered, (template) => templateText(chart, template));
   return findInDocuments(rendered, path, {
     ...(rules && { rules }),
-    origin(line, document): Origin {
-      const template = sourceOf(document);
-      if (template === undefined) return { file: path, via };
-      // A template inside an archive is no file of the context.
-      const lines = chart.isPacked ? undefined : sources.get(template);
-      if (!lines) return { file: path, via: `${via}: ${template}` };
-      const file = `${path}/${template}`;
-      const known = lines.get(line);
-      return known === undefined ? { file, via } : { file, line: known, via };
-    },
+    origin: (line, document) => ({
+      ...placeOf(line, sourceOf(document)),
+      ...(explain && { rendered: line }),
+    }),
   });
+
+  function placeOf(line: number, template: string | undefined): Origin {
+    if (template === undefined) return { file: path, via };
+    // A template inside an archive is no file of the context.
+    const lines = chart.isPacked ? undefined : sources.get(template);
+    if (!lines) return { file: path, via: `${via}: ${template}` };
+    const file = `${path}/${template}`;
+    const known = lines(line);
+    return known === undefined ? { file, via } : { file, line: known, via };
+  }
 }
 
 async function templateText({ files }: Chart, template: string): Promise<string | undefined> {

@@ -23,6 +23,8 @@ export interface DiscoverOptions {
   readonly settings?: DiscoverSettings;
   /** Packed charts of the tree that are not in the context's directory: where they are, by their paths. */
   readonly charts?: ReadonlyMap<string, string>;
+  /** Whether origins tell the line of what was rendered, and values. */
+  readonly explain?: boolean | undefined;
   /** The build file, where it is not the first of the usual names. */
   readonly file?: string;
   /** Values of `ARG` in the build file, as far as `FROM` and `COPY` use them. */
@@ -48,6 +50,7 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
     rules,
     settings: settings.charts,
     files: options.charts,
+    explain: options.explain,
   };
   const [charts, manifests, kustomizations, lists, toolFiles, archives, bases, ignored, ...further] =
     await Promise.all([

@@ -10,6 +10,16 @@ export interface Origin {
   readonly via?: string;
   /** The application of the build file that it is for. */
   readonly application?: string;
+  /** The line of what was rendered, counted from 1; told where it is asked why an image is there. */
+  readonly rendered?: number;
+  /** The values of a chart that it is put together from, as far as they are known; likewise. */
+  readonly values?: readonly ValueOrigin[];
+}
+
+/** Where a value of a chart is set. */
+export interface ValueOrigin extends Pick<Origin, 'file' | 'line' | 'via'> {
+  /** Where it is in that file: `image.tag`, `containers[0].image`. */
+  readonly key: string;
 }
 
 /** An image that the context refers to. */

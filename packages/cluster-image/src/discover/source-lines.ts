@@ -1,74 +1,74 @@
+/** The line of a template that a rendered line comes from; undefined where that is not known. */
+export type SourceLineOf = (line: number) => number | undefined;
+
+/** How many lines around a line are compared, each way. */
+const neighbours = 12;
+
+/** How many lines of other branches may be between two. */
+const branches = 8;
+
 /**
- * For each template of a chart that is there as a file, which of its lines the rendered `image` lines
- * come from. Helm does not tell, and it sorts what it rendered by kind; so a line is known only where
- * no other can be meant: none other would render to it, or the template renders to one document that
- * has as many of them, in the same order.
+ * For each template of a chart that is there as a file, which of its lines rendered lines come from.
+ * Helm does not tell, and it sorts what it rendered by kind. So a line is known only where no other can
+ * be meant: none other would render to it, or no other has as many neighbours that would render to its
+ * neighbours, or as much text in common with it.
  *
  * @param rendered what `helm template` printed; lines are counted from 1 in both
  */
 export async function sourceLines(
   rendered: string,
   open: (template: string) => Promise<string | undefined>,
-): Promise<ReadonlyMap<string, ReadonlyMap<number, number>>> {
-  const known = new Map<string, ReadonlyMap<number, number>>();
-  for (const [name, { lines, documents }] of renderedTemplates(rendered)) {
+): Promise<ReadonlyMap<string, SourceLineOf>> {
+  const lines = rendered.split('\n').map((text) => text.trimEnd());
+  const names = lines.flatMap((text) => /^# Source: [^/]+\/(.+)$/.exec(text)?.[1] ?? []);
+  const known = new Map<string, SourceLineOf>();
+  for (const name of new Set(names)) {
     const template = await open(name);
-    if (template === undefined) continue;
-    const sources = imageLines(template.split('\n'));
-    const found = new Map<number, number>();
-    for (const [at, { line, text }] of lines.entries()) {
-      const possible = sources.filter((source) => mayRenderTo(source.text, text));
-      const isInOrder = documents === 1 && sources.length === lines.length;
-      const source = isInOrder
-        ? possible.find((candidate) => candidate === sources[at])
-        : possible.length === 1
-          ? possible[0]
-          : undefined;
-      if (source) found.set(line, source.line);
-    }
-    known.set(name, found);
+    if (template !== undefined) known.set(name, sourceLineOf(lines, template));
   }
   return known;
 }
 
-interface Line {
+function sourceLineOf(rendered: readonly string[], template: string): SourceLineOf {
+  let sources: readonly TemplateLine[] | undefined;
+  return (line) => {
+    sources ??= template.split('\n').flatMap((text, at) => templateLine(text, at + 1));
+    const text = rendered[line - 1] ?? '';
+    const possible = [...sources.keys()].filter((at) => mayRender(sources?.[at], text));
+    if (possible.length <= 1) return sources[possible[0] ?? -1]?.line;
+    const likeness = possible.map((at) => alike(sources ?? [], at, rendered, line - 1));
+    const best = Math.max(...likeness);
+    const likely = possible.filter((_, at) => best > 0 && likeness[at] === best);
+    // Of the branches of a condition the one that says most is meant.
+    const length = Math.max(...likely.map((at) => sources?.[at]?.length ?? 0));
+    const [first, ...others] = likely.filter((at) => sources?.[at]?.length === length);
+    return first !== undefined && others.length === 0 ? sources[first]?.line : undefined;
+  };
+}
+
+/** A line of a template that has a text of its own around its actions. */
+interface TemplateLine {
   readonly line: number;
-  readonly text: string;
+  /** What stands before, between and behind the actions. */
+  readonly literals: readonly string[];
+  /** Of all that, in characters. */
+  readonly length: number;
 }
 
-interface RenderedTemplate {
-  readonly lines: Line[];
-  documents: number;
+function templateLine(text: string, line: number): readonly TemplateLine[] {
+  const literals = text.trimEnd().split(/\{\{.*?\}\}/);
+  const isText = literals.some((literal) => /[^\s"'-]/.test(literal));
+  return isText ? [{ line, literals, length: literals.join('').length }] : [];
 }
 
-function renderedTemplates(rendered: string): ReadonlyMap<string, RenderedTemplate> {
-  const templates = new Map<string, RenderedTemplate>();
-  let current: RenderedTemplate = { lines: [], documents: 0 };
-  for (const [at, text] of rendered.split('\n').entries()) {
-    const source = /^# Source: [^/]+\/(.+)$/.exec(text)?.[1];
-    if (source !== undefined) {
-      current = templates.get(source) ?? { lines: [], documents: 0 };
-      current.documents += 1;
-      templates.set(source, current);
-    }
-    if (isImageLine(text)) current.lines.push({ line: at + 1, text });
-  }
-  return templates;
-}
-
-function imageLines(lines: readonly string[]): readonly Line[] {
-  return lines.flatMap((text, at) => (isImageLine(text) ? [{ line: at + 1, text }] : []));
-}
-
-function isImageLine(line: string): boolean {
-  return /^\s*(?:-\s+)?"?image"?\s*:/.test(line);
-}
-
-/** Whether a line of a template can become a line, whatever its actions give: its literal parts are there, in order. */
-function mayRenderTo(template: string, line: string): boolean {
-  const [first = '', ...others] = template.trim().split(/\{\{.*?\}\}/);
+/**
+ * Whether a line can become another, whatever its actions give: its literal parts are there, in order,
+ * and what it is indented by, which is not so for lines of helpers.
+ */
+function mayRender(source: TemplateLine | undefined, text: string): boolean {
+  if (!source) return false;
+  const [first = '', ...others] = source.literals;
   const last = others.pop();
-  const text = line.trim();
   if (last === undefined) return text === first;
   if (!text.startsWith(first) || !text.endsWith(last)) return false;
   let at = first.length;
@@ -78,4 +78,42 @@ function mayRenderTo(template: string, line: string): boolean {
     at = found + part.length;
   }
   return at <= text.length - last.length;
+}
+
+/**
+ * How many lines around one of a template would render to those around one that is rendered, in
+ * thousandths, less one for each line between that would not, as in another branch of a condition.
+ */
+function alike(
+  sources: readonly TemplateLine[],
+  source: number,
+  rendered: readonly string[],
+  line: number,
+): number {
+  return alikeTowards(-1) + alikeTowards(1);
+
+  function alikeTowards(step: 1 | -1): number {
+    let at = line;
+    let next = source;
+    let found = 0;
+    for (let count = 0; count < neighbours; count++) {
+      do at += step;
+      while (rendered[at] === '');
+      const text = rendered[at];
+      if (text === undefined || text === '---' || text.startsWith('# Source: ')) break;
+      const skipped = passed(next, step, text);
+      if (skipped === undefined) break;
+      next += step * (skipped + 1);
+      found += 1000 - skipped;
+    }
+    return found;
+  }
+
+  /** How many lines come before the next that would render to a text; undefined where that is too far. */
+  function passed(from: number, step: 1 | -1, text: string): number | undefined {
+    for (let skipped = 0; skipped < branches; skipped++) {
+      if (mayRender(sources[from + step * (skipped + 1)], text)) return skipped;
+    }
+    return undefined;
+  }
 }

@@ -1,8 +1,10 @@
-import { formatReference, parseReference } from '@cluster-image/oci';
+import { OciError } from '@cluster-image/oci';
 import { z } from 'zod';
 import { contextCharts } from '../context-charts.ts';
 import { type ContextDirectory, discoverIn, openContext } from '../context-directory.ts';
-import type { Discovery, Found } from '../discover/discovery.ts';
+import { asked } from '../discover/asked.ts';
+import { chainLines } from '../discover/chains.ts';
+import type { Discovery } from '../discover/discovery.ts';
 import { formatImages, type ListFormat, listFormats } from '../discover/formats.ts';
 import { pinnedOrNewest } from '../lock/charts.ts';
 import {
@@ -21,7 +23,10 @@ import type { Verb } from './verb.ts';
 
 const options = commonOptions.extend({
   ...contextOptions.shape,
-  why: z.string().optional().describe('Only this reference, with everywhere it is referred to'),
+  why: z
+    .string()
+    .optional()
+    .describe('Only this image, with all that brings it: charts, templates, values'),
   strict: z
     .boolean()
     .default(false)
@@ -51,19 +56,27 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
       const { file, buildArg, why } = given;
+      if (why !== undefined && given.format !== 'text') {
+        throw new OciError('USAGE', '--why is for people, and --format for tools', {
+          hint: 'Give one of them; --why takes --json as well.',
+        });
+      }
       const buildArguments = buildArgumentsOf(buildArg, workspace.configuration);
       const opened = await filled(await openContext(workspace.path(given.context)), workspace);
-      const read = await discoverIn(opened, { file, buildArguments }, workspace);
+      const explain = why !== undefined;
+      const read = await discoverIn(opened, { file, buildArguments, explain }, workspace);
       const found = given.probe ? await probed(read, workspace) : read;
-      if (why !== undefined) return about(formatReference(parseReference(why)), found);
+      if (why !== undefined) return asked(why, found);
       if (given.format === 'text') return found;
       return {
         ...found,
         formatted: await formatted(given, given.format, found, opened, workspace),
       };
     }),
-  lines({ images, bases, suspects, unresolved, formatted }) {
+  lines(found, given) {
+    const { images, bases, suspects, unresolved, formatted } = found;
     if (formatted !== undefined) return formatted.trimEnd().split('\n');
+    if (given?.why !== undefined) return chainLines(found);
     const named = [...images, ...bases];
     return [
       ...named.flatMap(({ reference, origins }) => [
@@ -84,8 +97,10 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
       ),
     ];
   },
+  // Whoever asks why has an answer.
   failed: ({ suspects, unresolved }, given) =>
-    unresolved.length > 0 || (given?.strict === true && suspects.length > 0),
+    given?.why === undefined &&
+    (unresolved.length > 0 || (given?.strict === true && suspects.length > 0)),
 };
 
 /** The context with its charts of repositories in it, pinned or not. */
@@ -121,17 +136,6 @@ async function formatted(
     lockCommand({ ...given, platform: [] }),
   );
   return formatImages(format, found.images, lockfile?.images);
-}
-
-/** What was found of one reference. */
-function about(asked: string, { images, bases, suspects }: Discovery): Discovery {
-  const isAsked = ({ reference }: Found): boolean => reference === asked;
-  return {
-    images: images.filter(isAsked),
-    bases: bases.filter(isAsked),
-    suspects: suspects.filter(({ text }) => text === asked),
-    unresolved: [],
-  };
 }
 
 function section<T>(title: string, all: readonly T[], line: (one: T) => string): readonly string[] {

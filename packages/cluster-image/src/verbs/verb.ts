@@ -16,7 +16,7 @@ export interface Verb<Options extends z.ZodObject, Result> {
   readonly short?: Readonly<Record<string, keyof z.infer<Options> & string>>;
   run(options: z.infer<Options>, environment: Environment, context: Context): Promise<Result>;
   /** The result for people. */
-  lines(result: Result): readonly string[];
+  lines(result: Result, options?: z.infer<Options>): readonly string[];
   /** Whether some of it failed, although there is a result to show. */
   failed?(result: Result, options?: z.infer<Options>): boolean;
   /** What kind of failure that then is; SOME_FAILED by default. */
@@ -51,7 +51,7 @@ export function callable<Options extends z.ZodObject, Result>(
       const result = await verb.run(options, environment, context);
       const failed = verb.failed?.(result, options) ?? false;
       const failure = failed ? (verb.failure ?? 'SOME_FAILED') : undefined;
-      return { result, lines: verb.lines(result), failure };
+      return { result, lines: verb.lines(result, options), failure };
     },
   };
 }

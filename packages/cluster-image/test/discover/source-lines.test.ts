@@ -8,7 +8,11 @@ async function lines(text: string, template: string): Promise<readonly (readonly
   const known = await sourceLines(text, async (name) =>
     name === 'templates/a.yaml' ? template : undefined,
   );
-  return [...(known.get('templates/a.yaml') ?? [])];
+  const lineOf = known.get('templates/a.yaml');
+  return text.split('\n').flatMap((line, at) => {
+    const source = line.includes('image:') ? lineOf?.(at + 1) : undefined;
+    return source === undefined ? [] : [[at + 1, source]];
+  });
 }
 
 describe('a rendered image line is led back to its template', () => {
@@ -34,6 +38,50 @@ describe('a rendered image line is led back to its template', () => {
   test('nowhere, where several could be meant', async () => {
     const template = 'image: {{ .a }}\n---\nimage: {{ .b }}';
     expect(await lines(rendered('image: x:1', 'image: y:1'), template)).toEqual([]);
+  });
+
+  test('by the lines around it, where several could be meant', async () => {
+    const text = rendered(
+      'spec:\n  - name: web\n    tty: true\n    image: x:1\n  - name: b\n    image: x:1',
+    );
+    const template = [
+      'spec:',
+      '  {{- if .Values.first }}',
+      '  - name: first',
+      '    image: {{ .Values.image }}',
+      '  {{- end }}',
+      '  - name: {{ .Values.name }}',
+      '    tty: true',
+      '    {{- include "more" . }}',
+      '    image: {{ .Values.image }}',
+      '  - name: b',
+      '    image: {{ .Values.image }}',
+    ].join('\n');
+    expect(await lines(text, template)).toEqual([
+      [6, 9],
+      [8, 11],
+    ]);
+  });
+
+  test('by what a branch of a condition says, where all are alike', async () => {
+    const template = [
+      'spec:',
+      '  {{- if and .Values.tag .Values.sha }}',
+      '  image: "{{ .Values.name }}:{{ .Values.tag }}@sha256:{{ .Values.sha }}"',
+      '  {{- else if .Values.tag }}',
+      '  image: "{{ .Values.name }}:{{ .Values.tag }}"',
+      '  {{- else }}',
+      '  image: "{{ .Values.name }}"',
+      '  {{- end }}',
+      '  tty: true',
+    ].join('\n');
+    expect(await lines(rendered('spec:\n  image: "x:1"\n  tty: true'), template)).toEqual([[4, 5]]);
+    expect(await lines(rendered('spec:\n  image: "x"\n  tty: true'), template)).toEqual([[4, 7]]);
+  });
+
+  test('only where it is as far to the right', async () => {
+    const template = '{{ include "containers" . }}\n  image: {{ .Values.image }}';
+    expect(await lines(rendered('  image: x:1\n      image: x:1'), template)).toEqual([[3, 2]]);
   });
 
   test('nowhere, where it comes from a helper', async () => {
