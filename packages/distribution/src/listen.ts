@@ -1,13 +1,36 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse as NodeResponse } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { isIPv6 } from 'node:net';
 import { OciError } from '@cluster-image/oci';
-import { failed, type Handler, type ServerResponse } from './answers.ts';
+import { type Handler, refusal } from './answers.ts';
+import { isMeant } from './host-names.ts';
+import { serveRequest } from './serve-request.ts';
 
 export interface ListenOptions {
   /** 0, the default, takes any that is free. */
   readonly port?: number;
+  /** The address to listen at: 127.0.0.1, which is this machine only, unless another is given. */
+  readonly host?: string;
+  /** Serves HTTPS, with the certificate (and those up to its authority) and its key as PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /**
+   * Refuses requests that are not for this machine by its own names (`localhost`, 127.0.0.0/8, `::1`)
+   * or by one of these. Without it any name will do.
+   */
+  readonly names?: readonly string[];
+  readonly limits?: Partial<ListenLimits>;
   /** Told of every request once it is answered. */
   readonly log?: (line: { method: string; target: string; status: number; bytes: number }) => void;
+}
+
+export interface ListenLimits {
+  /** How long a client may take to send its request's headers, in milliseconds. */
+  readonly headers: number;
+  /** How long a client may neither send nor take anything of a body, in milliseconds. */
+  readonly idle: number;
+  /** How many connections there may be at a time; more are closed at once. */
+  readonly connections: number;
 }
 
 export interface Listening {
@@ -16,18 +39,31 @@ export interface Listening {
   close(grace?: number): Promise<void>;
 }
 
-/** How long a client may take to send its request's headers, in milliseconds. */
-const headersTimeout = 60_000;
+const defaultLimits: ListenLimits = { headers: 60_000, idle: 60_000, connections: 4096 };
 
-/** Serves a handler over HTTP on this machine only (127.0.0.1). */
+/**
+ * Serves a handler over HTTP or HTTPS. Throws NETWORK where it cannot listen, and INPUT_INVALID for a
+ * certificate or key that is none.
+ */
 export async function listen(handler: Handler, options: ListenOptions = {}): Promise<Listening> {
-  const server = createServer(
-    { maxHeaderSize: 32 * 1024, headersTimeout, requestTimeout: 0 },
+  const { host = '127.0.0.1', names, log } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const guarded: Handler = async (request) => {
+    if (!names || isMeant(request.headers.host, names)) return handler(request);
+    return refusal(421, 'DENIED', `this registry is not ${request.headers.host}`);
+  };
+  const answer =
+    (isAsking: boolean): RequestListener =>
     (request, response) => {
-      serve(handler, request, response, options).catch(() => response.destroy());
-    },
-  );
-  server.listen(options.port ?? 0, '127.0.0.1');
+      const { method = '', url: target = '' } = request;
+      serveRequest(guarded, request, response, { idle: limits.idle, isAsking }).then(
+        (exchanged) => log?.({ method, target, ...exchanged }),
+        () => response.destroy(),
+      );
+    };
+  const server = create(options, limits).on('request', answer(false));
+  server.on('checkContinue', answer(true));
+  server.listen(options.port ?? 0, host);
   try {
     await once(server, 'listening');
   } catch (cause) {
@@ -41,7 +77,9 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
   const port = typeof address === 'object' && address ? address.port : 0;
   const closed = new Promise((resolve) => server.once('close', resolve));
   return {
-    url: new URL(`http://127.0.0.1:${port}`),
+    url: new URL(
+      `${options.tls ? 'https' : 'http'}://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    ),
     async close(grace = 10_000) {
       server.close();
       server.closeIdleConnections();
@@ -52,56 +90,28 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
   };
 }
 
-async function serve(
-  handler: Handler,
-  request: IncomingMessage,
-  response: NodeResponse,
-  { log }: ListenOptions,
-): Promise<void> {
-  const { method = '', url: target = '' } = request;
-  const headers: Record<string, string | undefined> = {};
-  for (const [name, value] of Object.entries(request.headers)) headers[name] = String(value);
-  const answer = await handler({
-    method,
-    target,
-    headers,
-    body: request.iterator({ destroyOnReturn: false }),
-  }).catch(failed);
-  // Whatever was not read of the request would hold the connection up.
-  request.resume();
-  // Bytes that are missing are a failure, not a client that waits for them.
-  response.strictContentLength = true;
-  response.writeHead(answer.status, answer.headers);
-  const bytes = await send(answer, response);
-  log?.({ method, target, status: answer.status, bytes });
+function create({ tls }: ListenOptions, { headers, connections }: ListenLimits): Server {
+  const settings = {
+    maxHeaderSize: 32 * 1024,
+    headersTimeout: headers,
+    handshakeTimeout: headers,
+    // How long a whole request may take depends on what is pushed.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(headers, 30_000),
+  };
+  const server = tls ? createTls({ ...settings, ...tls }) : createServer(settings);
+  server.maxConnections = connections;
+  return server;
 }
 
-/** Sends a body as fast as the client takes it. One that fails is cut off, never ended as if it were whole. */
-async function send({ body }: ServerResponse, response: NodeResponse): Promise<number> {
-  let bytes = 0;
+function createTls(settings: Parameters<typeof createTlsServer>[0]): Server {
   try {
-    if (body) {
-      for await (const chunk of body.content.open(body.range)) {
-        bytes += chunk.length;
-        if (!response.write(chunk) && !response.destroyed) await drained(response);
-        if (response.destroyed) return bytes;
-      }
-    }
-    response.end();
-  } catch {
-    response.destroy();
+    return createTlsServer(settings);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new OciError('INPUT_INVALID', `cannot serve with this certificate and key: ${why}`, {
+      cause,
+      hint: 'Both have to be PEM, and the key that of the certificate.',
+    });
   }
-  return bytes;
-}
-
-async function drained(response: NodeResponse): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      response.off('drain', done);
-      response.off('close', done);
-      resolve();
-    };
-    response.on('drain', done);
-    response.on('close', done);
-  });
 }

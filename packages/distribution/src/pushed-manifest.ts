@@ -22,12 +22,9 @@ export async function putManifest(
   { repository, reference, tags = [] }: Route & { readonly kind: 'manifest' },
   { headers, body }: ServerRequest,
 ): Promise<ServerResponse> {
-  const bytes = await received(body);
-  if (!bytes) {
-    // The rest of it is not waited for.
-    const end = { connection: 'close' };
-    return refusal(413, 'SIZE_INVALID', `a manifest has ${manifestLimit} bytes at most`, end);
-  }
+  const isSmall = Number(headers['content-length'] ?? 0) <= manifestLimit;
+  const bytes = isSmall ? await received(body) : undefined;
+  if (!bytes) return refusal(413, 'SIZE_INVALID', `a manifest has ${manifestLimit} bytes at most`);
   const digest = isDigest(reference) ? reference : undefined;
   const algorithm = digest && digestAlgorithm(digest);
   if (digest && digestOf(bytes, algorithm) !== digest) {
@@ -40,12 +37,20 @@ export async function putManifest(
     if (!(error instanceof OciError)) throw error;
     return refusal(400, 'MANIFEST_INVALID', error.message);
   }
+  const said = headers['content-type']?.split(';')[0]?.trim();
+  if (said && said !== manifest.mediaType) {
+    return refusal(400, 'MANIFEST_INVALID', `came as ${said} but is ${manifest.mediaType}`);
+  }
   const fault = await faultOf(registry, repository, manifest);
   if (fault) return refusal(400, fault.code, fault.message);
-  const names = digest ? tags : [reference];
-  const [first, ...others] = names;
-  await registry.putManifest(repository, manifest, first);
-  for (const tag of others) await registry.putManifest(repository, manifest, tag);
+  try {
+    const [first, ...others] = digest ? tags : [reference];
+    await registry.putManifest(repository, manifest, first);
+    for (const tag of others) await registry.putManifest(repository, manifest, tag);
+  } catch (error) {
+    if (!(error instanceof OciError) || error.code !== 'CONFLICT') throw error;
+    return refusal(409, 'TAG_INVALID', error.message);
+  }
   return empty(201, {
     location: formatRoute({ kind: 'manifest', repository, reference: manifest.digest }),
     'docker-content-digest': manifest.digest,
@@ -74,22 +79,18 @@ async function faultOf(
   repository: string,
   manifest: Manifest,
 ): Promise<{ readonly code: string; readonly message: string } | undefined> {
-  if (manifest.kind === 'index') {
-    for (const { digest } of manifest.manifests) {
-      if (await registry.resolve(repository, digest)) continue;
-      return { code: 'MANIFEST_BLOB_UNKNOWN', message: `${repository} has no manifest ${digest}` };
-    }
-    return undefined;
-  }
-  for (const blob of blobsOf(manifest)) {
-    if (isForeign(blob)) continue;
-    const found = await registry.blob(repository, blob.digest);
+  const isIndex = manifest.kind === 'index';
+  const parts = isIndex ? manifest.manifests : blobsOf(manifest).filter((blob) => !isForeign(blob));
+  for (const { digest, size } of parts) {
+    const found = isIndex
+      ? await registry.resolve(repository, digest)
+      : await registry.blob(repository, digest);
     if (!found) {
-      return { code: 'MANIFEST_BLOB_UNKNOWN', message: `${repository} has no blob ${blob.digest}` };
+      const message = `${repository} has no ${isIndex ? 'manifest' : 'blob'} ${digest}`;
+      return { code: 'MANIFEST_BLOB_UNKNOWN', message };
     }
-    if (found.size !== blob.size) {
-      const message = `${blob.digest} has ${found.size} bytes, not ${blob.size}`;
-      return { code: 'SIZE_INVALID', message };
+    if (found.size !== size) {
+      return { code: 'SIZE_INVALID', message: `${digest} has ${found.size} bytes, not ${size}` };
     }
   }
   return undefined;

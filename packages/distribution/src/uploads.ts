@@ -13,7 +13,7 @@ import { formatRoute, type Route } from './route.ts';
 
 /** How long an upload may lie idle, in milliseconds, and how many may be under way. */
 const idleLimit = 60 * 60_000;
-const mostUploads = 10_000;
+const mostUploads = 2_000;
 
 interface Upload {
   readonly repository: string;
@@ -33,6 +33,7 @@ type Named = Route & { readonly kind: 'upload' };
  */
 export function uploads(registry: Registry, spool: Spool, now: () => number = Date.now) {
   const all = new Map<string, Upload>();
+  let beginning = 0;
   return { begin, continued };
 
   /** `POST …/blobs/uploads/`: a mount, a whole blob, or the beginning of an upload. */
@@ -42,18 +43,31 @@ export function uploads(registry: Registry, spool: Spool, now: () => number = Da
       return created(repository, mount);
     }
     await forgetIdle();
-    if (all.size >= mostUploads) {
+    if (all.size + beginning >= mostUploads) {
       const wait = { 'retry-after': '60' };
       return refusal(429, 'TOOMANYREQUESTS', 'too many uploads are under way', wait);
     }
     const id = randomUUID();
-    const spooled = await spool.begin();
-    all.set(id, { repository, spooled, isBusy: false, touched: now() });
-    if (digest === undefined) return progress(202, repository, id, spooled.size);
-    const answer = await end({ kind: 'upload', repository, id, digest }, request);
-    // Whoever sent all of it at once does not know of an upload to go on with.
-    if (answer.status !== 201) await drop(id);
-    return answer;
+    const upload = await opened(repository, id);
+    if (digest === undefined) return progress(202, repository, id, upload.spooled.size);
+    try {
+      const whole = { kind: 'upload', repository, id, digest } as const;
+      return await alone(upload, whole, () => end(upload, whole, request));
+    } finally {
+      // Whoever sent all of it at once does not know of an upload to go on with.
+      await drop(id);
+    }
+  }
+
+  async function opened(repository: string, id: string): Promise<Upload> {
+    beginning += 1;
+    try {
+      const upload = { repository, spooled: await spool.begin(), isBusy: false, touched: now() };
+      all.set(id, upload);
+      return upload;
+    } finally {
+      beginning -= 1;
+    }
   }
 
   /** What can be done with an upload that has begun. */
@@ -65,12 +79,13 @@ export function uploads(registry: Registry, spool: Spool, now: () => number = Da
       case 'GET':
       case 'HEAD':
         return progress(204, repository, id, upload.spooled.size);
-      case 'PATCH': {
-        const refused = await add(upload, route, request);
-        return refused ?? progress(202, repository, id, upload.spooled.size);
-      }
+      case 'PATCH':
+        return alone(upload, route, async () => {
+          const refused = await add(upload, route, request);
+          return refused ?? progress(202, repository, id, upload.spooled.size);
+        });
       case 'PUT':
-        return end(route, request);
+        return alone(upload, route, () => end(upload, route, request));
       case 'DELETE':
         await drop(id);
         return empty(204);
@@ -81,46 +96,60 @@ export function uploads(registry: Registry, spool: Spool, now: () => number = Da
     }
   }
 
+  /** Of two who would add to an upload at a time the second one comes too late. */
+  async function alone(
+    upload: Upload,
+    route: Named,
+    work: () => Promise<ServerResponse>,
+  ): Promise<ServerResponse> {
+    if (upload.isBusy) return outOfOrder(upload, route, 'another request adds to this upload');
+    upload.isBusy = true;
+    try {
+      return await work();
+    } finally {
+      upload.isBusy = false;
+      upload.touched = now();
+    }
+  }
+
   /** Adds a chunk; returns why it cannot be added. */
   async function add(
     upload: Upload,
-    { repository, id }: Named,
+    route: Named,
     { headers, body }: ServerRequest,
   ): Promise<ServerResponse | undefined> {
     const { spooled } = upload;
-    const outOfOrder = (why: string): ServerResponse =>
-      refusal(416, 'BLOB_UPLOAD_INVALID', why, placeOf(repository, id, spooled.size));
-    if (upload.isBusy) return outOfOrder('another request adds to this upload');
+    const { id } = route;
     const range = headers['content-range'];
     const [, first, last] = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/\S+)?$/.exec(range ?? '') ?? [];
     if (range !== undefined && Number(first) !== spooled.size) {
-      return outOfOrder(`the upload has ${spooled.size} bytes, and ${range} does not follow them`);
+      const why = `the upload has ${spooled.size} bytes, and ${range} does not follow them`;
+      return outOfOrder(upload, route, why);
     }
     const length = headers['content-length'];
     const isOdd = last !== undefined && Number(last) - Number(first) + 1 !== Number(length);
     if (isOdd && length !== undefined) {
       return refusal(400, 'SIZE_INVALID', `${range} is not ${length} bytes`);
     }
-    if (!body) return undefined;
-    upload.isBusy = true;
     try {
-      await spooled.append(body);
+      if (body) await spooled.append(body);
     } catch (error) {
+      if (!all.has(id)) return unknown(id);
       // What is on the disk may be less than what was counted.
       if (isOfDisk(error)) await drop(id);
       throw error;
-    } finally {
-      upload.isBusy = false;
-      upload.touched = now();
     }
-    return undefined;
+    // Somebody may have cancelled it meanwhile.
+    return all.has(id) ? undefined : unknown(id);
   }
 
   /** Adds what comes with the request, and stores all of it. */
-  async function end(route: Named, request: ServerRequest): Promise<ServerResponse> {
+  async function end(
+    upload: Upload,
+    route: Named,
+    request: ServerRequest,
+  ): Promise<ServerResponse> {
     const { repository, id, digest } = route;
-    const upload = all.get(id);
-    if (!upload) return unknown(id);
     if (digest === undefined) {
       return refusal(400, 'DIGEST_INVALID', 'an upload ends with the digest of the blob');
     }
@@ -163,6 +192,10 @@ export function uploads(registry: Registry, spool: Spool, now: () => number = Da
     all.delete(id);
     await upload?.spooled.end();
   }
+}
+
+function outOfOrder({ spooled }: Upload, { repository, id }: Named, why: string): ServerResponse {
+  return refusal(416, 'BLOB_UPLOAD_INVALID', why, placeOf(repository, id, spooled.size));
 }
 
 function isOfDisk(error: unknown): boolean {

@@ -38,15 +38,38 @@ const route: fc.Arbitrary<Route> = fc.oneof(
   fc.constant({ kind: 'ping' as const }),
   fc.record({ kind: fc.constant('catalog' as const), page }),
   fc.record({ kind: fc.constant('tags' as const), repository, page }),
-  fc.record({
-    kind: fc.constant('manifest' as const),
-    repository,
-    reference: fc.oneof(tag, blob),
-  }),
+  fc.record(
+    {
+      kind: fc.constant('manifest' as const),
+      repository,
+      reference: fc.oneof(tag, blob),
+      tags: fc.array(tag, { minLength: 1, maxLength: 5 }),
+    },
+    { requiredKeys: ['kind', 'repository', 'reference'] },
+  ),
   fc.record({ kind: fc.constant('blob' as const), repository, digest: blob }),
   fc.record(
-    { kind: fc.constant('uploads' as const), repository, mount: blob, from: repository },
+    {
+      kind: fc.constant('uploads' as const),
+      repository,
+      mount: blob,
+      from: repository,
+      digest: blob,
+    },
     { requiredKeys: ['kind', 'repository'] },
+  ),
+  fc.record(
+    { kind: fc.constant('upload' as const), repository, id: fc.uuid(), digest: blob },
+    { requiredKeys: ['kind', 'repository', 'id'] },
+  ),
+  fc.record(
+    {
+      kind: fc.constant('referrers' as const),
+      repository,
+      digest: blob,
+      artifactType: fc.string({ maxLength: 100 }),
+    },
+    { requiredKeys: ['kind', 'repository', 'digest'] },
   ),
 );
 
@@ -87,7 +110,24 @@ describe('P7 S01 any path', () => {
   const piece = fc.constantFrom(
     ...['/', '//', '.', '..', '%2e', '%2e%2e', '%2f', '%5c', '\\', '\0', '%00', 'v2', '/v2/', 'a'],
     ...['A', '_layers', 'manifests', 'blobs', 'uploads', 'tags', 'list', '_catalog', ':', '@', '?'],
-    ...['#', ';', '&n=', '?last=', 'sha256:', digest, 'latest', 'http://evil/', '\u2025', '٠', ' '],
+    ...[
+      'referrers',
+      '?mount=',
+      '&from=',
+      '?digest=',
+      '&tag=',
+      '#',
+      ';',
+      '&n=',
+      '?last=',
+      'sha256:',
+      digest,
+      'latest',
+      'http://evil/',
+      '\u2025',
+      '٠',
+      ' ',
+    ],
   );
   const target = fc.oneof(
     fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join('')),
@@ -106,7 +146,12 @@ describe('P7 S01 any path', () => {
         }
         if (!found) return;
         if ('repository' in found) expect(isRepository(found.repository)).toBe(true);
-        if ('digest' in found) expect(isDigest(found.digest)).toBe(true);
+        const digests = [field(found, 'digest'), field(found, 'mount')];
+        for (const given of digests) if (given !== undefined) expect(isDigest(given)).toBe(true);
+        const from = field(found, 'from');
+        if (from !== undefined) expect(isRepository(from)).toBe(true);
+        const id = field(found, 'id');
+        if (id !== undefined) expect(id).toMatch(/^[\w-]+$/);
         if ('reference' in found) {
           expect(isTag(found.reference) || isDigest(found.reference)).toBe(true);
         }
@@ -156,6 +201,16 @@ describe('P7 S01 any path', () => {
     [`/v2/a/blobs/${digest.toUpperCase()}`, 'DIGEST_INVALID'],
     ['/v2/a/blobs/uploads/?mount=sha256:bad', 'DIGEST_INVALID'],
     ['/v2/a/blobs/uploads/?from=../b', 'REFERENCE_INVALID'],
+    ['/v2/a/blobs/uploads/?digest=', 'DIGEST_INVALID'],
+    ['/v2/a/blobs/uploads/..', 'REFERENCE_INVALID'],
+    ['/v2/a/blobs/uploads/%2e%2e', 'REFERENCE_INVALID'],
+    ['/v2/a/blobs/uploads/a.b', 'REFERENCE_INVALID'],
+    [`/v2/a/blobs/uploads/${'x'.repeat(65)}`, 'REFERENCE_INVALID'],
+    ['/v2/a/blobs/uploads/x?digest=sha256:bad', 'DIGEST_INVALID'],
+    ['/v2/a/referrers/latest', 'DIGEST_INVALID'],
+    ['/v2/a/referrers/sha256:bad', 'DIGEST_INVALID'],
+    ['/v2/a/manifests/latest?tag=..', 'REFERENCE_INVALID'],
+    [`/v2/a/manifests/${digest}?tag=ok&tag=-x`, 'REFERENCE_INVALID'],
   ])('S02 S03 breaks the grammar: %j', (given, code) => {
     expect(codeOf(thrownBy(() => parseRoute(given)))).toBe(code);
   });
@@ -166,6 +221,8 @@ describe('P7 S01 any path', () => {
     [`/v2/a/manifests/b/blobs/${digest}`, { repository: 'a/manifests/b', digest }],
     ['/v2/a/tags/list/tags/list', { repository: 'a/tags/list' }],
     ['/v2/a/blobs/uploads/manifests/x', { repository: 'a/blobs/uploads', reference: 'x' }],
+    [`/v2/a/referrers/b/referrers/${digest}`, { repository: 'a/referrers/b', digest }],
+    [`/v2/a/blobs/uploads/b/blobs/uploads/`, { repository: 'a/blobs/uploads/b' }],
     ['/v2/a__b/manifests/x', { repository: 'a__b', reference: 'x' }],
   ])('S02 is read by its last keyword: %j', (given, expected) => {
     expect(parseRoute(given)).toMatchObject(expected);
@@ -186,6 +243,12 @@ describe('P7 S01 any path', () => {
     expect(parseRoute(`/v2/_catalog?${query}`)).toEqual({ kind: 'catalog', page: expected });
   });
 });
+
+/** A field that only some routes have. */
+function field(route: Route, name: string): string | undefined {
+  const found = Object.entries(route).find(([key]) => key === name)?.[1];
+  return typeof found === 'string' ? found : undefined;
+}
 
 function thrownBy(deed: () => unknown): unknown {
   try {
