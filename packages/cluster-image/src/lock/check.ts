@@ -154,5 +154,7 @@ export function tellSuspects(
 export function originText(origin: Origin | undefined): string {
   if (!origin) return 'unknown';
   const place = origin.line === undefined ? origin.file : `${origin.file}:${origin.line}`;
-  return origin.via && origin.via !== 'FROM' ? `${place}, ${origin.via}` : place;
+  const via = origin.via === 'FROM' ? undefined : origin.via;
+  const owner = origin.application && `for ${origin.application}`;
+  return [place, via, owner].filter(Boolean).join(', ');
 }

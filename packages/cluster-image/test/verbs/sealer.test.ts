@@ -173,6 +173,39 @@ describe('a build file of sealer', () => {
     });
   });
 
+  test('is another on each platform', async () => {
+    const here = await desk();
+    await putContext(here, {
+      Kubefile: 'FROM scratch\nAPP web local://$ARCH\n',
+      'amd64/a.yaml': pod('HOST/acme/index:1'),
+      'arm64/b.sh': 'true',
+    });
+    const platform = ['linux/amd64', 'linux/arm64'];
+    await here.run(lockVerb, { ...options(here), platform });
+    await here.run(buildVerb, { ...options(here), platform, tag: 'acme/cluster:1' });
+    const name = { host: 'docker.io', repository: 'acme/cluster', tag: '1' };
+    const image = await here.store.image(name);
+    if (!image) throw new Error('no image');
+    const annotations = [0, 1].map((at) => manifestIn(image, at).annotations);
+    expect(
+      annotations.map((each) => JSON.parse(each['sealer.image.extension'] ?? '')),
+    ).toMatchObject([
+      { applications: [{ type: 'kube', files: ['/a.yaml'] }] },
+      { applications: [{ type: 'shell', files: ['/b.sh'] }] },
+    ]);
+    expect(annotations.map((each) => each['sealer.image.container.images'])).toEqual(
+      ['amd64', 'arm64'].map((architecture) =>
+        JSON.stringify([
+          {
+            image: `${here.host}/acme/index:1`,
+            appName: 'web',
+            platform: { architecture, os: 'linux' },
+          },
+        ]),
+      ),
+    );
+  });
+
   test('builds upon another one, with its applications and images', async () => {
     const here = await desk();
     await built(here, context, { type: 'app-installer' });
