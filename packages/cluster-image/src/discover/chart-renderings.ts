@@ -15,6 +15,8 @@ export interface Rendering {
   readonly set: readonly SetValue[];
   /** With the hooks that are tests. */
   readonly tests: boolean;
+  /** There is more to it, which cannot be told; another one of the same chart is whole. */
+  readonly isPartial?: boolean;
 }
 
 /** A value as helm's flag of that name takes it. */
@@ -78,6 +80,29 @@ function filesOf({ values = [], variants = [] }: ChartSettings): readonly string
 }
 
 /**
+ * How a chart is rendered that the configuration says nothing of.
+ *
+ * @param values the values file that is named after it
+ * @param installed how commands install it
+ */
+export function usualRenderings(
+  values: string | undefined,
+  installed: readonly Rendering[] = [],
+): readonly Rendering[] {
+  const named = values === undefined ? [] : [values];
+  const [first] = installed;
+  if (!first) return [{ ...plainRendering, values: named }];
+  const { release, namespace } = first;
+  const all =
+    values === undefined
+      ? installed
+      : [...installed, { ...plainRendering, release, namespace, values: named, isPartial: false }];
+  const different = [...new Map(all.map((each) => [renderCommand('', each), each])).values()];
+  const isAnyWhole = different.some(({ isPartial }) => !isPartial);
+  return isAnyWhole ? different : different.map((each) => ({ ...each, isPartial: false }));
+}
+
+/**
  * How a chart is to be rendered.
  *
  * @param settings what the configuration says of it: where that is of values, they are all there are
@@ -90,7 +115,7 @@ export function renderingsOf(
   const { variants = [{}], values, set } = settings;
   const hasValues = settings.variants !== undefined || values !== undefined || set !== undefined;
   const [first = plainRendering] = others;
-  const bases = hasValues ? [{ ...first, values: [], set: [] }] : others;
+  const bases = hasValues ? [{ ...first, values: [], set: [], isPartial: false }] : others;
   return bases.flatMap((base) => variants.map((variant) => over(over(base, settings), variant)));
 }
 
@@ -113,6 +138,7 @@ function over(base: Rendering, settings: RenderingSettings): Rendering {
       ),
     ],
     tests: tests ?? base.tests,
+    isPartial: base.isPartial ?? false,
   };
 }
 

@@ -2,15 +2,17 @@ import { codeOf, fileOf, OciError, readAll, type Tree } from '@cluster-image/oci
 import PQueue from 'p-queue';
 import type { Document } from 'yaml';
 import { followed, target } from '../follow.ts';
+import type { BuildFileCommands } from '../kubefile/commands.ts';
+import { findChartCommands } from './chart-commands.ts';
 import { type ChartFile, readChartFile } from './chart-file.ts';
 import { type ChartFiles, chartParts, packedFiles, unpackedFiles } from './chart-parts.ts';
 import {
   chartSettings,
   misconfigured,
-  plainRendering,
   type Rendering,
   renderCommand,
   renderingsOf,
+  usualRenderings,
 } from './chart-renderings.ts';
 import { below, openArchive, refuseOutwardLinks } from './chart-tree.ts';
 import { declaredImages } from './declared-images.ts';
@@ -42,6 +44,8 @@ export interface FindInCharts {
   readonly settings?: Readonly<Record<string, ChartSettings>> | undefined;
   /** Packed charts of the tree that are not in the context's directory: where they are, by their paths. */
   readonly files?: ReadonlyMap<string, string> | undefined;
+  /** What the image is told to run, which may install charts. */
+  readonly commands?: BuildFileCommands | undefined;
   /** How charts are rendered, where the configuration says nothing of them; else with their values in `charts/`. */
   readonly usual?: readonly Rendering[];
   /** Whether origins tell the line of what was rendered, and values. */
@@ -61,13 +65,18 @@ const chartsAtOnce = 4;
  */
 export async function findInCharts(tree: Tree, options: FindInCharts): Promise<Findings> {
   const settings = await chartSettings(tree, options.settings);
+  const paths = await pathsOf(tree, settings);
+  const known = new Map([...paths].map((path) => [path, settings.get(path)]));
+  const { renderings, suspects } = options.commands
+    ? await findChartCommands(tree, options.commands, known)
+    : { renderings: new Map<string, readonly Rendering[]>(), suspects: [] };
   const queue = new PQueue({ concurrency: chartsAtOnce });
   const found: Promise<Findings>[] = [];
-  for (const path of await pathsOf(tree, settings)) {
-    const named = settings.get(path);
-    found.push(queue.add(() => findAt(tree, path, named, options)));
+  for (const path of new Set([...paths, ...renderings.keys()])) {
+    const installed = renderings.get(path);
+    found.push(queue.add(() => findAt(tree, path, settings.get(path), options, installed)));
   }
-  return merge(await Promise.all(found));
+  return merge([...(await Promise.all(found)), { ...nothing, suspects }]);
 }
 
 /** The images of one chart, wherever it lies in the context. What cannot be rendered is unresolved. */
@@ -113,10 +122,11 @@ async function findAt(
   path: string,
   settings: ChartSettings | undefined,
   options: FindInCharts,
+  installed?: readonly Rendering[],
 ): Promise<Findings> {
   try {
     const chart = await chartAt(tree, path, settings);
-    return 'files' in chart ? await findInChart(tree, chart, settings, options) : chart;
+    return 'files' in chart ? await findInChart(tree, chart, settings, options, installed) : chart;
   } catch (error) {
     return unrendered(error, { file: path });
   }
@@ -158,16 +168,28 @@ function unrendered(error: unknown, origin: Origin): Findings {
   return { ...nothing, unresolved: [{ text: '', reason, origin }] };
 }
 
+/** Failures of what could not be told in whole. */
+function doubtful({ unresolved }: Findings): Findings {
+  const suspects = unresolved.map(({ reason, origin }) => ({
+    text: origin.via ?? origin.file,
+    reason,
+    origins: [origin],
+  }));
+  return { ...nothing, suspects };
+}
+
 async function findInChart(
   tree: Tree,
   chart: Chart,
   settings: ChartSettings | undefined,
   options: FindInCharts,
+  installed: readonly Rendering[] | undefined,
 ): Promise<Findings> {
   const file = await readChartFile(chart.files);
   // A library is for other charts to use, and helm does not render it.
   if (file.isLibrary) return nothing;
-  const renderings = renderingsOf(settings, options.usual ?? (await usualRenderings(tree, file)));
+  const values = await valuesOf(tree, file);
+  const renderings = renderingsOf(settings, options.usual ?? usualRenderings(values, installed));
   const found: Findings[] = [];
   for (const rendering of renderings) {
     const rendered = await findInRendering(chart, rendering, options);
@@ -184,11 +206,10 @@ async function filesOf(tree: Tree, { path, files, isPacked }: Chart): Promise<Ch
   return unpackedFiles(tree, (await target(tree, path))?.path ?? path, path);
 }
 
-/** How a chart is rendered that nothing special is said about. */
-async function usualRenderings(tree: Tree, { name }: ChartFile): Promise<readonly Rendering[]> {
-  const file = `charts/${name}.values.yaml`;
-  const values = (await followed(tree, file)) ? [file] : [];
-  return [{ ...plainRendering, values }];
+/** The values file that is there for a chart, as sealos has it. */
+async function valuesOf(tree: Tree, { name }: ChartFile): Promise<string | undefined> {
+  const path = `charts/${name}.values.yaml`;
+  return (await followed(tree, path)) && path;
 }
 
 async function findInRendering(
@@ -202,7 +223,8 @@ async function findInRendering(
   try {
     rendered = await render({ ...rendering, path, file: files?.get(path) });
   } catch (error) {
-    return unrendered(error, { ...(await failedAt(error, chart)), via });
+    const failed = unrendered(error, { ...(await failedAt(error, chart)), via });
+    return rendering.isPartial ? doubtful(failed) : failed;
   }
   const sources = await sourceLines(rendered, (template) => templateText(chart, template));
   return findInDocuments(rendered, path, {

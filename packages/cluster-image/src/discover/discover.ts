@@ -1,14 +1,15 @@
-import type { Tree, TreeEntry } from '@cluster-image/oci';
+import { type Platform, parsePlatform, type Tree, type TreeEntry } from '@cluster-image/oci';
 import { findBases } from '../kubefile/bases.ts';
+import { findCommands } from '../kubefile/commands.ts';
 import { findInCharts, type RenderChart } from './charts.ts';
 import { decisions } from './decisions.ts';
 import { type Discovery, merge, nothing } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
 import { entriesBelow, findAmong, findBelow, findInFiles } from './find-files.ts';
-import { type BuildKustomization, findInKustomizations } from './kustomize.ts';
-import { planKustomizations } from './kustomize-plan.ts';
 import { findInGivenLists, ignoredTexts } from './given-lists.ts';
 import { findInImage } from './in-image.ts';
+import { type BuildKustomization, findInKustomizations } from './kustomize.ts';
+import { planKustomizations } from './kustomize-plan.ts';
 import { findInArchiveList } from './lists.ts';
 import { searchRules } from './search-rules.ts';
 import type { DiscoverSettings } from './settings.ts';
@@ -50,23 +51,33 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
     rules,
     settings: settings.charts,
     files: options.charts,
+    commands: await findCommands(tree, buildArguments, options.file),
     explain: options.explain,
   };
-  const [charts, manifests, kustomizations, lists, toolFiles, archives, bases, ignored, ...further] =
-    await Promise.all([
-      findInCharts(tree, inCharts),
-      findAmong(tree, inManifests.filter(isManifest), (text, file) =>
-        findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
-      ),
-      findInKustomizations(tree, plan, options.kustomize, rules),
-      findBelow(tree, 'images', belowImages, findBelowImages(rules)),
-      findInFiles(tree, toolLists, (text, file) => findInDocuments(text, file, { rules })),
-      findInFiles(tree, ['images/skopeo/tar.txt'], findInArchiveList),
-      findBases(tree, buildArguments, options.file),
-      ignoredTexts(tree, settings),
-      findInGivenLists(tree, settings),
-      findInImage(tree, { platforms, buildArguments, file: options.file, charts: inCharts }),
-    ]);
+  const [
+    charts,
+    manifests,
+    kustomizations,
+    lists,
+    toolFiles,
+    archives,
+    bases,
+    ignored,
+    ...further
+  ] = await Promise.all([
+    findInCharts(tree, inCharts),
+    findAmong(tree, inManifests.filter(isManifest), (text, file) =>
+      findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
+    ),
+    findInKustomizations(tree, plan, options.kustomize, rules),
+    findBelow(tree, 'images', belowImages, findBelowImages(rules)),
+    findInFiles(tree, toolLists, (text, file) => findInDocuments(text, file, { rules })),
+    findInFiles(tree, ['images/skopeo/tar.txt'], findInArchiveList),
+    findBases(tree, buildArguments, options.file),
+    ignoredTexts(tree, settings),
+    findInGivenLists(tree, settings),
+    findInImage(tree, { platforms, buildArguments, file: options.file, charts: inCharts }),
+  ]);
   const decide = decisions(settings, ignored);
   return {
     ...decide(merge([charts, manifests, kustomizations, lists, toolFiles, archives, ...further])),

@@ -8,16 +8,19 @@ import { findInCharts } from '../../src/discover/charts.ts';
 import type { Findings, Unresolved } from '../../src/discover/discovery.ts';
 import type { ChartSettings } from '../../src/discover/settings.ts';
 import { helmTemplate } from '../../src/helm.ts';
+import { findCommands } from '../../src/kubefile/commands.ts';
 import { chartFile, packedChart, pod } from '../chart-files.ts';
 import { contextDirectory, type Given, putFiles } from '../context.ts';
 import { failureOf } from '../failure.ts';
 
 type Charts = Readonly<Record<string, ChartSettings>>;
 
-function find(root: string, settings: Charts = {}): Promise<Findings> {
+async function find(root: string, settings: Charts = {}): Promise<Findings> {
   const environment = { cwd: root, variables: process.env };
   const render = helmTemplate(root, environment, new AbortController().signal);
-  return findInCharts(directory(root), { render, settings });
+  const tree = directory(root);
+  const commands = await findCommands(tree, {});
+  return findInCharts(tree, { render, settings, commands });
 }
 
 /** `reference file:line via`, in order. */
@@ -444,6 +447,75 @@ describe('what the configuration says of charts', () => {
         reason: 'a chart of oci://a.io/charts that was not fetched',
         origin: { file: 'charts/web.tgz' },
       },
+    ]);
+  });
+});
+
+describe('a chart that the build file installs', () => {
+  const web = {
+    'charts/web/Chart.yaml': chartFile('web'),
+    'charts/web/templates/pod.yaml': pod(
+      'a.io/{{ .Release.Name }}/{{ .Release.Namespace }}:{{ required "tag please" .Values.tag }}',
+    ),
+  };
+  const kubefile = (...commands: readonly string[]): string =>
+    `FROM scratch\nCOPY . .\nCMD ${JSON.stringify(commands)}\n`;
+  const references = async (root: string, settings?: Charts): Promise<readonly string[]> => {
+    const { images, unresolved } = await find(root, settings);
+    expect(unresolved).toEqual([]);
+    return images.map(({ reference }) => reference);
+  };
+
+  test('is rendered as its commands have it, and with the values beside it', async () => {
+    const root = await contextDirectory({
+      ...web,
+      'charts/web.values.yaml': 'tag: beside\n',
+      Kubefile: kubefile(
+        'helm upgrade -i site charts/web -n ns --set tag=a',
+        'helm upgrade -i site charts/web -n ns --set tag=a',
+        'helm upgrade -i other charts/web --set tag=b',
+      ),
+    });
+    expect(await references(root)).toEqual([
+      'a.io/other/default:b',
+      'a.io/site/ns:a',
+      'a.io/site/ns:beside',
+    ]);
+  });
+
+  test('is rendered as the configuration has it where that says its values', async () => {
+    const root = await contextDirectory({
+      ...web,
+      'charts/web.values.yaml': 'tag: beside\n',
+      Kubefile: kubefile('helm upgrade -i site charts/web -n ns --set tag=a'),
+    });
+    expect(await references(root, { 'charts/web': { set: { tag: 'c' } } })).toEqual([
+      'a.io/site/ns:c',
+    ]);
+    expect(await references(root, { 'charts/web': { namespace: 'mine' } })).toEqual([
+      'a.io/site/mine:a',
+      'a.io/site/mine:beside',
+    ]);
+  });
+
+  test('may lie anywhere in the context', async () => {
+    const root = await contextDirectory({
+      'apps/web/Chart.yaml': chartFile('web'),
+      'apps/web/templates/pod.yaml': pod('a.io/b:1'),
+      Kubefile: kubefile('helm install web apps/web'),
+    });
+    expect(await references(root)).toEqual(['a.io/b:1']);
+  });
+
+  test('is suspected of more where a value cannot be told and others render it', async () => {
+    const files = { ...web, Kubefile: kubefile('helm upgrade -i site charts/web --set tag=$TAG') };
+    const alone = await find(await contextDirectory(files));
+    expect(alone.unresolved.map(({ origin }) => origin.line)).toEqual([7]);
+    const root = await contextDirectory({ ...files, 'charts/web.values.yaml': 'tag: beside\n' });
+    expect(await references(root)).toEqual(['a.io/site/default:beside']);
+    expect((await find(root)).suspects.map(({ text }) => text)).toEqual([
+      '--set tag=$TAG',
+      'helm template site charts/web',
     ]);
   });
 });
