@@ -13,7 +13,7 @@ import { planKustomizations } from './kustomize-plan.ts';
 import { findInArchiveList } from './lists.ts';
 import { searchRules } from './search-rules.ts';
 import type { DiscoverSettings } from './settings.ts';
-import { belowImages, findBelowImages, toolLists } from './tool-lists.ts';
+import { belowImages, findInToolList, toolLists } from './tool-lists.ts';
 
 /** What is built for unless anybody says otherwise. */
 const usualPlatforms = [parsePlatform('linux/amd64')];
@@ -70,8 +70,8 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
       findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
     ),
     findInKustomizations(tree, plan, options.kustomize, rules),
-    findBelow(tree, 'images', belowImages, findBelowImages(rules)),
-    findInFiles(tree, toolLists, (text, file) => findInDocuments(text, file, { rules })),
+    findBelow(tree, 'images', belowImages, findInToolList(settings.search)),
+    findInFiles(tree, toolLists, findInToolList(settings.search)),
     findInFiles(tree, ['images/skopeo/tar.txt'], findInArchiveList),
     findBases(tree, buildArguments, options.file),
     ignoredTexts(tree, settings),

@@ -45,28 +45,32 @@ const depthLimit = 100;
  * @param originAt where a line of the file is, counted from 1
  */
 export function readValues(text: string, originAt: (line: number) => Origin): ValueMap {
-  const read = readValue(text, originAt);
+  const [read] = readDocuments(text, originAt);
   return read?.kind === 'map' ? read : noValues;
 }
 
 /** The items of a list in YAML; none where it is none. */
 export function readItems(text: string, originAt: (line: number) => Origin): readonly Value[] {
-  const read = readValue(text, originAt);
+  const [read] = readDocuments(text, originAt);
   return read?.kind === 'list' ? read.items : [];
 }
 
-function readValue(text: string, originAt: (line: number) => Origin): Value | undefined {
+/** What is in the documents of a YAML file, as far as it can be read. */
+export function readDocuments(text: string, originAt: (line: number) => Origin): readonly Value[] {
+  const found: Value[] = [];
   const lines = new LineCounter();
   let parts = partLimit;
   let left = valueLimit;
   try {
     for (const document of boundedDocuments(text, lines, () => --parts)) {
-      return document.errors.length === 0 ? valueIn(nodesOf(document), '', 0) : undefined;
+      if (document.errors.length > 0) break;
+      const value = valueIn(nodesOf(document), '', 0);
+      if (value) found.push(value);
     }
   } catch (error) {
     if (!(error instanceof OciError)) throw error;
   }
-  return undefined;
+  return found;
 
   function mapOf(map: YamlMap, key: string, depth: number): ValueMap {
     const entries = new Map<string, Value>();
