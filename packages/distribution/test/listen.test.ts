@@ -1,19 +1,18 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { type Handler, handler, type Listening, listen } from '@cluster-image/distribution';
 import { bytes, type Content, digestOf, memory, OciError } from '@cluster-image/oci';
 import { imageFixture, noise, putFixture } from '@cluster-image/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { failureOf } from './client.ts';
+import { dial, serving as listeningTo, raw } from './server.ts';
 
 const image = imageFixture();
 
 async function served(given?: Handler): Promise<Listening> {
   const registry = memory();
   await putFixture(registry, 'team/app', image, '1.0');
-  const listening = await listen(given ?? handler(registry));
-  onTestFinished(() => listening.close(0));
-  return listening;
+  return listeningTo(given ?? handler(registry));
 }
 
 /** A handler whose every answer is this content. */
@@ -23,23 +22,6 @@ function serving(content: Content): Handler {
     headers: { 'content-length': String(content.size) },
     body: { content },
   });
-}
-
-function dial({ url }: Listening): Socket {
-  const socket = connect(Number(url.port), url.hostname);
-  socket.on('error', () => {});
-  onTestFinished(() => void socket.destroy());
-  return socket;
-}
-
-/** Everything that comes back for bytes sent as they are, up to the end of the connection. */
-async function raw(listening: Listening, request: string): Promise<string> {
-  const socket = dial(listening);
-  const chunks: Uint8Array[] = [];
-  socket.on('data', (chunk: Uint8Array) => chunks.push(chunk));
-  socket.write(request, 'latin1');
-  await new Promise((resolve) => socket.once('close', resolve));
-  return Buffer.concat(chunks).toString('latin1');
 }
 
 function get(target: string): string {
