@@ -56,6 +56,6 @@ function templateLines(origin: Origin): readonly string[] {
 }
 
 function placeOf({ file, line, via }: ValueOrigin): string {
-  if (line !== undefined) return `${file}:${line}`;
-  return via === undefined ? file : `${via} in ${file}`;
+  const place = line === undefined ? file : `${file}:${line}`;
+  return via === undefined ? place : `${via} in ${place}`;
 }

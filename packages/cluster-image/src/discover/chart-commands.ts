@@ -120,9 +120,10 @@ function isFetchedAs(
 async function renderingOf(
   tree: Tree,
   { release, chart, flags, open }: HelmCommand,
-  { directories }: ShellCommand,
+  { directories, file, line }: ShellCommand,
   suspect: Tell,
 ): Promise<Rendering> {
+  const origin = { file, line };
   let isPartial = false;
   const leaveOut = (text: string, why = 'cannot be told without running it'): void => {
     isPartial = true;
@@ -140,18 +141,18 @@ async function renderingOf(
     valuesOf(flag).flatMap((list) => list.split(','));
   const values: string[] = [];
   for (const text of listed('values')) {
-    const file = await fileIn(tree, text, directories);
-    if (file) values.push(file.path);
+    const content = await fileIn(tree, text, directories);
+    if (content) values.push(content.path);
     else leaveOut(`--values ${text}`, 'no file of the context');
   }
   const set: SetValue[] = [];
   for (const { name, value } of told) {
     const how = setFlags.find((known) => known === name);
-    if (how !== undefined) set.push({ how, text: value.text });
+    if (how !== undefined) set.push({ how, text: value.text, origin });
     if (name !== 'set-file') continue;
     const [, key, path = ''] = /^([^=,]+)=([^,]+)$/.exec(value.text) ?? [];
-    const file = await fileIn(tree, path, directories);
-    if (file) set.push({ how: 'set-file', text: `${key}=${file.path}` });
+    const content = await fileIn(tree, path, directories);
+    if (content) set.push({ how: 'set-file', text: `${key}=${content.path}`, origin });
     else leaveOut(`--set-file ${value.text}`, 'no file of the context');
   }
   return {

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { OciError, type Tree } from '@cluster-image/oci';
 import { followed } from '../follow.ts';
+import type { Origin } from './discovery.ts';
 import type { ChartSettings, RenderingSettings } from './settings.ts';
 
 /** One way to render a chart. Paths are relative to the context. */
@@ -24,6 +25,8 @@ export interface SetValue {
   readonly how: 'set' | 'set-string' | 'set-json' | 'set-literal' | 'set-file';
   /** `key=value`; the value is a path in the context for `set-file`. */
   readonly text: string;
+  /** Where that is said, if not in the configuration. */
+  readonly origin?: Origin;
 }
 
 /** The release name of charts that nobody says one for; sealos has the same. */

@@ -31,8 +31,8 @@ export async function givenValues(
     const read = readValues(text, (line) => ({ file, line }));
     given = valuesOver(given, read);
   }
-  return withSetValues(given, set, ({ how, text }) => ({
-    file: configurationName,
+  return withSetValues(given, set, ({ how, text, origin }) => ({
+    ...(origin ?? { file: configurationName }),
     via: `--${how} ${text}`,
   }));
 }

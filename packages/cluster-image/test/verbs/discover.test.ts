@@ -149,6 +149,22 @@ describe('discover', () => {
     expect(origins.some(({ rendered, values }) => rendered !== undefined || values)).toBe(false);
   });
 
+  test('--why names the line of the build file that sets a value', async () => {
+    const { run } = await place({
+      'cluster/Kubefile':
+        'FROM scratch\nCOPY . .\nCMD ["helm upgrade --install web charts/web --set image=a.io/web:9"]\n',
+      'cluster/charts/web/Chart.yaml': 'apiVersion: v2\nname: web\nversion: 1.0.0\n',
+      'cluster/charts/web/templates/pod.yaml': pod('{{ .Values.image }}'),
+    });
+    const options = discoverVerb.options.parse({ context: 'cluster', why: 'web' });
+    expect(discoverVerb.lines(await run(discoverVerb, options), options)).toEqual([
+      'a.io/web:9',
+      '  helm template web charts/web --set image=a.io/web:9',
+      '    charts/web/templates/pod.yaml:7, line 9 of what is rendered',
+      '      image  --set image=a.io/web:9 in Kubefile:3',
+    ]);
+  });
+
   test('writes the images alone in the format of another tool', async () => {
     const { run } = await place(files);
     const listed = await run(discoverVerb, { context: 'cluster', format: 'list' });
