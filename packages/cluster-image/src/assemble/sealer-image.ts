@@ -28,6 +28,8 @@ export interface SealerPart {
   readonly launched: readonly string[];
   /** Lines for the shell that are run when the cluster is up. */
   readonly commands: readonly string[];
+  /** What launches the applications and is run, as the build file says it; lines counted from 1. */
+  readonly lines: readonly { readonly text: string; readonly line: number }[];
   /** What lies in the images below. */
   readonly images: readonly ImageOfApplication[];
 }
@@ -81,6 +83,7 @@ export function sealerBase(
     environment: new Map(),
     launched: [],
     commands: [],
+    lines: [],
     images: images.map(({ image, appName }) => ({ image, application: appName || undefined })),
   };
 }

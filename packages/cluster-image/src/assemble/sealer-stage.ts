@@ -56,18 +56,22 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
   const declared = new Map<string, Scope>();
   const environments = new Map<string, Record<string, string>>();
   const commands = new Map<string, readonly string[]>();
-  const lines = [...(start?.commands ?? [])];
+  const commandLines = [...(start?.commands ?? [])];
+  /** Where it is said how an application is launched. */
+  const launches = new Map<string, number>();
+  const lines = [...(start?.lines ?? [])];
   let launched: readonly string[] = start?.launched ?? [];
   let isMeant = start?.isMeant ?? false;
   return { follow, tell, finish };
 
-  async function follow({ keyword, text }: Instruction, bench: SealerWorkbench): Promise<void> {
+  async function follow(instruction: Instruction, bench: SealerWorkbench): Promise<void> {
+    const { keyword, text, line } = instruction;
     const { scope } = bench;
     isMeant = true;
     switch (keyword) {
       case 'CNI':
       case 'CSI':
-        bench.label(`${labelPrefixes[keyword]}${await declare(text, bench)}`, 'true');
+        bench.label(`${labelPrefixes[keyword]}${await declare(instruction, bench)}`, 'true');
         return;
       case 'APPENV': {
         const { name, pairs } = readAppEnvironment(text, scope);
@@ -79,6 +83,7 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
         const said = readAppCommands(text, scope);
         requireKnown(said.name, scope);
         commands.set(said.name, said.commands);
+        launches.set(said.name, line);
         return;
       }
       case 'LAUNCH':
@@ -86,19 +91,25 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
         for (const name of launched) requireKnown(name, scope);
         bench.command(launched.flatMap((name) => lineOf(name) ?? []));
         return;
-      case 'CMDS':
-        lines.push(...readCommands(text, scope));
-        bench.command(lines);
+      case 'CMDS': {
+        const said = readCommands(text, scope);
+        commandLines.push(...said);
+        lines.push(...said.map((command) => ({ text: command, line })));
+        bench.command(commandLines);
         return;
+      }
       case 'KUBEVERSION':
         bench.label(kubeVersionLabel, text.replace(/^(["'])(.*)\1$/, '$2'));
         return;
       default:
-        await declare(text, bench);
+        await declare(instruction, bench);
     }
   }
 
-  async function declare(text: string, { scope, source, copy }: SealerWorkbench): Promise<string> {
+  async function declare(
+    { text, line }: Instruction,
+    { scope, source, copy }: SealerWorkbench,
+  ): Promise<string> {
     const { name, sources } = readApp(text, scope);
     if (declared.has(name)) {
       throw scope.fault(
@@ -110,6 +121,7 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
     const paths = wordsOf(JSON.stringify(sources), scope);
     applications.set(name, applicationOf(name, paths, source, scope));
     declared.set(name, scope);
+    launches.set(name, line);
     return name;
   }
 
@@ -135,7 +147,7 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
   }
 
   function tell(command: string): void {
-    lines.push(...(jsonWords(command) ?? [command]));
+    commandLines.push(...(jsonWords(command) ?? [command]));
   }
 
   function finish(environment: ReadonlyMap<string, string>, isLenient = false): SealerPart {
@@ -156,7 +168,14 @@ export function sealerStage(start: SealerPart | undefined): SealerStage {
       ),
       environment,
       launched,
-      commands: lines,
+      commands: commandLines,
+      lines: [
+        ...[...launches].flatMap(([name, line]) => {
+          const text = lineOf(name);
+          return text === undefined ? [] : [{ text, line }];
+        }),
+        ...lines,
+      ],
       images: start?.images ?? [],
     };
   }

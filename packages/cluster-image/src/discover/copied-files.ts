@@ -10,6 +10,7 @@ import type { PlanEntry } from '@cluster-image/storage';
 import { type EarlierStage, evaluate, type Start } from '../assemble/evaluate.ts';
 import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts';
 import { stagesOf } from '../kubefile/bases.ts';
+import type { BuildFileCommands } from '../kubefile/commands.ts';
 import { findKubefile, type Kubefile } from '../kubefile/kubefile.ts';
 
 /** The files that a build file puts into the image, as they will be there. */
@@ -18,6 +19,8 @@ export interface CopiedFiles {
   readonly tree: Tree;
   /** The file of the context that one of the image is made of; the build file for what is written in it. */
   originOf(path: string): string | undefined;
+  /** What launches its applications, with paths in the image. */
+  readonly commands: BuildFileCommands;
 }
 
 export interface CopyOptions {
@@ -65,7 +68,7 @@ async function copiedFor(
     const start = (base.kind === 'stage' && done[base.index]?.evaluated) || empty;
     done.push({ name, evaluated: await evaluate(stage, start, done, options) });
   }
-  const files = done.at(-1)?.evaluated.files ?? new Map<string, PlanEntry>();
+  const { files = new Map<string, PlanEntry>(), sealer, config } = done.at(-1)?.evaluated ?? {};
   const entries = [...files.values()].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
   return {
     names: JSON.stringify(entries),
@@ -74,6 +77,11 @@ async function copiedFor(
       originOf(path) {
         const entry = files.get(path);
         return entry?.type === 'file' ? kept.get(entry.digest)?.origin : undefined;
+      },
+      commands: {
+        file: kubefile.path,
+        lines: sealer?.lines ?? [],
+        variables: new Map((config?.Env ?? []).map(splitPair)),
       },
     },
   };
@@ -111,6 +119,11 @@ function treeOf(sorted: readonly PlanEntry[], kept: ReadonlyMap<Digest, Kept>): 
       }
     },
   };
+}
+
+function splitPair(entry: string): readonly [string, string] {
+  const [name = ''] = entry.split('=');
+  return [name, entry.slice(name.length + 1)];
 }
 
 /** Directories come right before what is in them. */

@@ -1,18 +1,23 @@
 import { posix } from 'node:path';
 import { codeOf, OciError, type Tree, type TreeEntry } from '@cluster-image/oci';
+import PQueue from 'p-queue';
 import { applicationsDirectory } from '../assemble/applications.ts';
 import { followed } from '../follow.ts';
-import { plainRendering } from './chart-renderings.ts';
+import { findChartCommands } from './chart-commands.ts';
+import { plainRendering, type SetValue, usualRenderings } from './chart-renderings.ts';
 import { openArchive } from './chart-tree.ts';
 import { type FindInCharts, findInChartAt } from './charts.ts';
 import { type CopiedFiles, type CopyOptions, copiedFiles } from './copied-files.ts';
-import { type Findings, merge, nothing, type Origin } from './discovery.ts';
+import { type Findings, merge, nothing, type Origin, type Suspect } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
 import { findIn } from './find-files.ts';
 import { findInList } from './lists.ts';
 
 /** Packed charts are small; whatever is larger than this is another archive. In bytes. */
 const packedLimit = 16 * 1024 * 1024;
+
+/** How many files are read, and charts rendered, at a time. */
+const filesAtOnce = 4;
 
 /** Files that are documents, wherever manifests are. */
 export const manifestNames = /\.(?:ya?ml|json|tmpl)$/i;
@@ -47,22 +52,32 @@ async function findInCopied(
   for await (const entry of copied.tree.entries()) {
     if (entry.type !== 'directory') files.push(entry);
   }
-  const charts = chartsAmong(files);
-  const found: Findings[] = [];
-  for (const path of charts) found.push(await inChart(path));
+  const known = new Map(chartsAmong(files).map((path) => [path, undefined] as const));
+  const installed = await findChartCommands(copied.tree, copied.commands, known);
+  const charts = [...known.keys(), ...installed.renderings.keys()].filter(isDirectory);
+  const queue = new PQueue({ concurrency: filesAtOnce });
+  const found = [...new Set(charts)].map((path) => queue.add(() => inChart(path)));
   for (const entry of files) {
     if (charts.some((chart) => entry.path.startsWith(`${chart}/`))) continue;
-    found.push(await inFile(entry));
+    found.push(queue.add(() => inFile(entry)));
   }
-  return merge(found);
+  const doubts = await Promise.all(installed.suspects.map(inContext));
+  return merge([...(await Promise.all(found)), { ...nothing, suspects: doubts }]);
+
+  function isDirectory(path: string): boolean {
+    return !files.some((file) => file.path === path);
+  }
 
   async function inFile(entry: TreeEntry): Promise<Findings> {
     const { path } = entry;
     const application = applicationOf(path);
     const origin = await originOf(path);
     if (/\.(?:tgz|tar\.gz)$/.test(path)) {
-      const isOne = /^charts\/[^/]+$/.test(path) || (application && (await isPackedChart(entry)));
-      return isOne ? render(application, origin, []) : nothing;
+      const isOne =
+        /^charts\/[^/]+$/.test(path) ||
+        installed.renderings.has(path) ||
+        (application && (await isPackedChart(entry)));
+      return isOne ? render(path, origin, []) : nothing;
     }
     const isList = path === manifestList;
     const isDocument = manifestNames.test(path) && (application || path.startsWith('manifests/'));
@@ -97,21 +112,48 @@ async function findInCopied(
     }
     const values = await originOf(`${path}/values.yaml`);
     const isItsOwn = values === `${chart}/values.yaml` || !(await followed(tree, values));
-    return render(applicationOf(`${path}/`), chart, isItsOwn ? [] : [values]);
+    return render(path, chart, isItsOwn ? [] : [values]);
   }
 
-  async function render(
-    application: string | undefined,
-    chart: string,
-    values: readonly string[],
-  ): Promise<Findings> {
-    if (application === undefined) {
-      if (/^charts\/[^/]+$/.test(chart)) return nothing;
-      return findInChartAt(tree, chart, { ...options, usual: [{ ...plainRendering, values }] });
-    }
-    const usual = [{ ...plainRendering, release: application, values }];
+  /**
+   * @param path where the chart is in the image
+   * @param chart where it is in the context
+   * @param values what is laid over its own values
+   */
+  async function render(path: string, chart: string, values: readonly string[]): Promise<Findings> {
+    const application = applicationOf(path) ?? applicationOf(`${path}/`);
+    const commands = installed.renderings.get(path);
+    const isKnown = /^charts\/[^/]+$/.test(chart) && application === undefined && !commands;
+    if (isKnown) return nothing;
+    const release = application ?? plainRendering.release;
+    const usual = await Promise.all(
+      usualRenderings(undefined, commands ?? [{ ...plainRendering, release }]).map(
+        async (rendering) => ({
+          ...rendering,
+          values: [...values, ...(await Promise.all(rendering.values.map(originOf)))],
+          set: await Promise.all(rendering.set.map(setInContext)),
+        }),
+      ),
+    );
     const found = await findInChartAt(tree, chart, { ...options, usual });
-    return withOrigins(found, (seen) => ({ ...seen, application }));
+    return application === undefined
+      ? found
+      : withOrigins(found, (seen) => ({ ...seen, application }));
+  }
+
+  async function setInContext(value: SetValue): Promise<SetValue> {
+    const [, key, path = ''] = /^([^=]+)=(.*)$/s.exec(value.text) ?? [];
+    if (value.how !== 'set-file' || key === undefined) return value;
+    return { ...value, text: `${key}=${await originOf(path)}` };
+  }
+
+  /** What is said of commands, which may be those of a script. */
+  async function inContext(suspect: Suspect): Promise<Suspect> {
+    const origins = suspect.origins.map(async (origin) => ({
+      ...origin,
+      file: await originOf(origin.file),
+    }));
+    return { ...suspect, origins: await Promise.all(origins) };
   }
 
   /** The file of the context that is at a path of the image, through links. */

@@ -19,6 +19,7 @@ const nothing: SealerPart = {
   environment: new Map(),
   launched: [],
   commands: [],
+  lines: [],
   images: [],
 };
 

@@ -110,6 +110,7 @@ describe('an application', () => {
       environment: new Map(),
       launched: [],
       commands: [],
+      lines: [],
       images: [],
     };
     const start = { config: {}, files: new Map(), sealer };

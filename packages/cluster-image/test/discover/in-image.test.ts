@@ -236,6 +236,53 @@ describe('an application', () => {
   });
 });
 
+describe('a chart that is installed by the commands of a build file of sealer', () => {
+  const files = {
+    ...chartAt('chart', 'a.io/{{ .Release.Name }}:{{ .Values.image }}'),
+    'prod.yaml': 'image: prod\n',
+  };
+
+  test('is rendered so: APPCMDS, in the directory of the application', async () => {
+    expect(
+      await images({
+        ...files,
+        Kubefile:
+          'FROM scratch\nAPP web local://chart local://prod.yaml\nAPPCMDS web ["helm", "upgrade", "-i", "site", ".", "-f", "prod.yaml"]\nLAUNCH web\n',
+      }),
+    ).toEqual(['a.io/site:prod chart/templates/pod.yaml:7 web']);
+  });
+
+  test('is rendered so: scripts that are launched', async () => {
+    expect(
+      await images({
+        ...files,
+        Kubefile:
+          'FROM scratch\nENV RELEASE=site\nAPP web local://all.sh local://deploy\nAPPCMDS web ["bash", "all.sh"]\n',
+        'all.sh': '#!/bin/bash\ncd web && helm install $RELEASE . --set image=set\n',
+        ...chartAt('deploy/web', 'a.io/{{ .Release.Name }}:{{ .Values.image }}'),
+      }),
+    ).toEqual(['a.io/site:set deploy/web/templates/pod.yaml:7 web']);
+  });
+
+  test('is rendered so: CMDS, wherever the chart is copied to', async () => {
+    expect(
+      await images({
+        ...files,
+        Kubefile:
+          'FROM scratch\nCOPY chart opt/web\nCOPY prod.yaml etc/values.yaml\nCMDS ["helm install site opt/web --values etc/values.yaml"]\n',
+      }),
+    ).toEqual(['a.io/site:prod chart/templates/pod.yaml:7']);
+  });
+
+  test('is doubted where it is not in the image', async () => {
+    const { suspects } = await find({
+      Kubefile: 'FROM scratch\nAPP web local://run.sh\n',
+      'run.sh': 'true\nhelm install site ./gone\n',
+    });
+    expect(suspects).toMatchObject([{ text: './gone', origins: [{ file: 'run.sh', line: 2 }] }]);
+  });
+});
+
 test('without a build file nothing is copied', async () => {
   expect(await images({ 'application/apps/web/a.yaml': 'image: a.io/a:1' })).toEqual([]);
 });
