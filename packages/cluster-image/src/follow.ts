@@ -3,8 +3,8 @@ import type { Tree, TreeEntry } from '@cluster-image/oci';
 
 export type FileEntry = TreeEntry & { readonly type: 'file' };
 
-/** More steps on the way to a file than anybody means, links and the directories above them. */
-const mostSteps = 64;
+/** More links on the way to a file than anybody means. */
+const mostLinks = 40;
 
 /** The file at a path, through links that stay inside the tree; undefined where there is none. */
 export async function followed(tree: Tree, path: string): Promise<FileEntry | undefined> {
@@ -14,32 +14,45 @@ export async function followed(tree: Tree, path: string): Promise<FileEntry | un
 
 /** What is at a path in the end, through links that stay inside the tree, on the way to it as well. */
 export async function target(tree: Tree, path: string): Promise<TreeEntry | undefined> {
-  let left = mostSteps;
-  return step(path);
-
-  async function step(path: string): Promise<TreeEntry | undefined> {
-    let at: string | undefined = path;
-    while (at !== undefined && left-- > 0) {
-      const found: TreeEntry | undefined = (await tree.entry(at)) ?? (await belowLink(at));
-      if (found?.type !== 'symlink') return found;
-      at = linked(found.path, found.target);
-    }
-    return undefined;
-  }
-
-  /** What is at a path above which there is a link to a directory. */
-  async function belowLink(path: string): Promise<TreeEntry | undefined> {
-    const { dir, base } = posix.parse(path);
-    if (dir === '') return undefined;
-    const above = await step(dir);
-    if (above?.type !== 'directory' || above.path === dir) return undefined;
-    return tree.entry(above.path === '' ? base : `${above.path}/${base}`);
-  }
+  const found = await reached(tree, path);
+  return found === 'outside' ? undefined : found;
 }
 
-/** The path in the tree that a link leads to; undefined where it leads out of it. */
-export function linked(path: string, target: string): string | undefined {
-  if (posix.isAbsolute(target)) return undefined;
-  const joined = posix.join(posix.dirname(path), target).replace(/\/$/, '');
-  return joined === '..' || joined.startsWith('../') ? undefined : joined;
+/**
+ * What is at a path in the end, as a system follows links; `outside` where the path, or a link, leads
+ * out of the tree.
+ *
+ * @param path `..` in it counts before any link does
+ */
+export async function reached(
+  tree: Tree,
+  path: string,
+): Promise<TreeEntry | 'outside' | undefined> {
+  if (posix.isAbsolute(path)) return 'outside';
+  const plain = posix.join(path, '.').replace(/\/$/, '');
+  const found = await tree.entry(plain === '.' ? '' : plain);
+  return found && found.type !== 'symlink' ? found : walked(tree, plain);
+}
+
+/** Goes to a path name by name. After a link `..` is what is above its target, and not above itself. */
+async function walked(tree: Tree, path: string): Promise<TreeEntry | 'outside' | undefined> {
+  const ahead = path.split('/').reverse();
+  const behind: string[] = [];
+  let links = 0;
+  for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      if (behind.pop() === undefined) return 'outside';
+      continue;
+    }
+    behind.push(name);
+    const found = await tree.entry(behind.join('/'));
+    if (!found) return undefined;
+    if (found.type !== 'symlink') continue;
+    if (posix.isAbsolute(found.target)) return 'outside';
+    if (++links > mostLinks) return undefined;
+    behind.pop();
+    ahead.push(...found.target.split('/').reverse());
+  }
+  return tree.entry(behind.join('/'));
 }

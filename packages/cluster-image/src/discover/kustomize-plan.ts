@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { compareBytes, OciError, type Tree, type TreeEntry } from '@cluster-image/oci';
-import { reached } from '../reached.ts';
+import { reached } from '../follow.ts';
 import type { Unresolved } from './discovery.ts';
 import { type Kustomization, kustomizationNames } from './kustomization.ts';
 import { type Visit, type VisitedDirectory, visitKustomization } from './kustomize-visit.ts';

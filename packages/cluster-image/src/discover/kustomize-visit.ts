@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
 import type { Tree } from '@cluster-image/oci';
-import type { FileEntry } from '../follow.ts';
-import { reached } from '../reached.ts';
+import { type FileEntry, reached } from '../follow.ts';
 import type { Unresolved } from './discovery.ts';
 import { textOf } from './find-files.ts';
 import {
