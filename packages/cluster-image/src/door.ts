@@ -1,12 +1,15 @@
 import { isIP } from 'node:net';
 import {
+  type Connector,
   guard,
   type Handler,
+  type InterceptOptions,
   type Listening,
   type ListenOptions,
   listen,
   type Metrics,
   metrics,
+  parseBasic,
   type Right,
   text,
 } from '@cluster-image/distribution';
@@ -59,6 +62,14 @@ export type Behind = (url: URL) => {
   readonly page: Handler;
 };
 
+export interface Doorway {
+  readonly counted?: Metrics;
+  /** What answers those who have this server as their HTTPS proxy. */
+  readonly connectorOf?: (
+    options: Pick<InterceptOptions, 'mayConnect' | 'log'>,
+  ) => Promise<Connector>;
+}
+
 /**
  * Serves a registry: `/v2/`, a page for people at `/`, `/metrics` and `/healthz`. Throws USAGE where
  * others than this machine could come in and nobody has said that they may.
@@ -67,20 +78,24 @@ export async function openDoor(
   door: Door,
   { path, context }: Workspace,
   behind: Behind,
-  counted: Metrics = metrics(),
+  { counted = metrics(), connectorOf }: Doorway = {},
 ): Promise<Listening> {
   requireClosed(door);
   const tls = await readTls(door, path);
   const rightsOf = door.htpasswd === undefined ? undefined : await rightsIn(path(door.htpasswd));
+  const log: NonNullable<ListenOptions['log']> = (request) => {
+    counted.count(request);
+    if (door.accessLog) context.report({ type: 'request', ...request });
+  };
+  const mayConnect = rightsOf && ((given: string | undefined) => isKnown(given, rightsOf));
+  const connector = await connectorOf?.({ log, ...(mayConnect && { mayConnect }) });
   const options: ListenOptions = {
     port: door.port,
     host: door.host,
+    log,
     ...(tls && { tls }),
+    ...(connector && { connector }),
     ...(isLoopback(door.host) && { names: door.name }),
-    log(request) {
-      counted.count(request);
-      if (door.accessLog) context.report({ type: 'request', ...request });
-    },
   };
   // The address is known only once somebody listens there.
   let answer: Handler = async () => text('not yet\n', 'text/plain');
@@ -150,9 +165,16 @@ async function textAt(path: string): Promise<string> {
   return new TextDecoder().decode(await readAll(content, fileLimit));
 }
 
-async function rightsIn(path: string) {
+type RightsOf = (user: string, password: string) => Promise<readonly Right[] | undefined>;
+
+/** Whether somebody sends a name and password, as to a proxy, that are known. */
+async function isKnown(authorization: string | undefined, rightsOf: RightsOf): Promise<boolean> {
+  const known = parseBasic(authorization);
+  return known !== undefined && (await rightsOf(known.user, known.password)) !== undefined;
+}
+
+async function rightsIn(path: string): Promise<RightsOf> {
   const isRight = await readHtpasswd(path);
   const all: readonly Right[] = ['pull', 'push', 'delete'];
-  return async (user: string, password: string): Promise<readonly Right[] | undefined> =>
-    (await isRight(user, password)) ? all : undefined;
+  return async (user, password) => ((await isRight(user, password)) ? all : undefined);
 }

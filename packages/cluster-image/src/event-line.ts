@@ -16,6 +16,8 @@ export function eventLine(event: Event): string | undefined {
       return `warning: ${event.message}${event.hint ? `. ${event.hint}` : ''}`;
     case 'listening':
       return `serving on ${event.url}`;
+    case 'authority':
+      return `answering for ${event.hosts.join(', ')} with certificates of ${event.path}`;
     case 'request':
       return `${event.status} ${event.method} ${event.target} ${event.bytes}`;
     default:

@@ -31,11 +31,11 @@ export function guard(handler: Handler, options: GuardOptions): Handler {
   const signed = signer(now);
 
   async function rightsIn(request: ServerRequest): Promise<readonly Right[] | undefined> {
-    const [, scheme = '', value = ''] =
-      /^(\w+) +(\S+)$/.exec(request.headers.authorization ?? '') ?? [];
-    if (/^bearer$/i.test(scheme)) return tokens && signed.read(value);
-    const known = /^basic$/i.test(scheme) && parseBasic(value);
-    return known ? options.rightsOf(known.user, known.password) : undefined;
+    const { authorization } = request.headers;
+    const [, token] = /^bearer +(\S+)$/i.exec(authorization ?? '') ?? [];
+    if (token !== undefined) return tokens && signed.read(token);
+    const known = parseBasic(authorization);
+    return known && options.rightsOf(known.user, known.password);
   }
 
   /** https://distribution.github.io/distribution/spec/auth/token/#requesting-a-token */
@@ -90,10 +90,11 @@ function routeOf(target: string): Route | undefined {
   }
 }
 
-/** https://www.rfc-editor.org/rfc/rfc7617 */
-function parseBasic(
-  value: string,
+/** The name and password in a header; undefined where it holds none. https://www.rfc-editor.org/rfc/rfc7617 */
+export function parseBasic(
+  authorization: string | undefined,
 ): { readonly user: string; readonly password: string } | undefined {
+  const [, value = ''] = /^basic +(\S+)$/i.exec(authorization ?? '') ?? [];
   const text = Buffer.from(value, 'base64').toString('utf8');
   const colon = text.indexOf(':');
   if (colon <= 0) return undefined;

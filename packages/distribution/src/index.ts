@@ -2,6 +2,7 @@ export * from './answers.ts';
 export * from './credentials.ts';
 export * from './guard.ts';
 export * from './handler.ts';
+export * from './intercept.ts';
 export * from './listen.ts';
 export * from './metrics.ts';
 export * from './network.ts';

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { isIPv6 } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { OciError } from '@cluster-image/oci';
 import { type Handler, refusal } from './answers.ts';
 import { isMeant } from './host-names.ts';
+import type { Connector } from './intercept.ts';
 import { serveRequest } from './serve-request.ts';
 
 export interface ListenOptions {
@@ -20,6 +22,8 @@ export interface ListenOptions {
    */
   readonly names?: readonly string[];
   readonly limits?: Partial<ListenLimits>;
+  /** Answers `CONNECT`; without it such connections are closed. */
+  readonly connector?: Connector;
   /** Told of every request once it is answered. */
   readonly log?: (line: { method: string; target: string; status: number; bytes: number }) => void;
 }
@@ -46,7 +50,7 @@ const defaultLimits: ListenLimits = { headers: 60_000, idle: 60_000, connections
  * certificate or key that is none.
  */
 export async function listen(handler: Handler, options: ListenOptions = {}): Promise<Listening> {
-  const { host = '127.0.0.1', names, log } = options;
+  const { host = '127.0.0.1', names, log, connector } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const guarded: Handler = async (request) => {
     if (!names || isMeant(request.headers.host, names)) return handler(request);
@@ -63,6 +67,15 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
     };
   const server = create(options, limits).on('request', answer(false));
   server.on('checkContinue', answer(true));
+  // These are no connections of the server's own any more.
+  const handedOver = new Set<Duplex>();
+  if (connector) {
+    server.on('connect', (request, socket, head) => {
+      handedOver.add(socket);
+      socket.once('close', () => handedOver.delete(socket));
+      connector.connect(request, socket, head);
+    });
+  }
   server.listen(options.port ?? 0, host);
   try {
     await once(server, 'listening');
@@ -83,7 +96,11 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
     async close(grace = 10_000) {
       server.close();
       server.closeIdleConnections();
-      const timer = setTimeout(() => server.closeAllConnections(), grace);
+      connector?.closeIdle();
+      const timer = setTimeout(() => {
+        server.closeAllConnections();
+        for (const socket of handedOver) socket.destroy();
+      }, grace);
       await closed;
       clearTimeout(timer);
     },

@@ -33,6 +33,8 @@ export type Event =
     }
   /** A server answers at this URL from now on. */
   | { readonly type: 'listening'; readonly url: string }
+  /** A server answers for hosts, to those who trust the certificate authority at a path. */
+  | { readonly type: 'authority'; readonly path: string; readonly hosts: readonly string[] }
   /** A server has answered a request; `bytes` is how much of a body it sent. */
   | {
       readonly type: 'request';

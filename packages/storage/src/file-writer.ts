@@ -62,11 +62,14 @@ async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Prom
 /**
  * Writes a content to a file that appears, or replaces the one that is there, only once it is whole.
  * Until then it lies beside it under a name that begins with a dot.
+ *
+ * @param mode who may read it; what holds a secret is 0600
  */
 export async function saveFile(
   path: string,
   content: Content,
   fs: FileSystem = nodeFileSystem,
+  mode = 0o644,
 ): Promise<void> {
   const target = resolve(path);
   const directory = dirname(target);
@@ -74,7 +77,7 @@ export async function saveFile(
   try {
     await onDisk(fs, target, () => fs.mkdir(directory, { recursive: true }));
     await sweepParts(fs, directory).catch(() => {});
-    await writeFile(fs, staged, target, content);
+    await writeFile(fs, staged, target, content, mode);
     await onDisk(fs, target, () => fs.rename(staged, target));
     await onDisk(fs, target, () => syncDirectory(fs, directory));
   } catch (error) {
@@ -100,8 +103,9 @@ async function writeFile(
   staged: string,
   target: string,
   content: Content,
+  mode: number,
 ): Promise<void> {
-  const handle = await onDisk(fs, target, () => fs.open(staged, 'wx', 0o644));
+  const handle = await onDisk(fs, target, () => fs.open(staged, 'wx', mode));
   await closing(fs, target, handle, async () => {
     const writer = fileWriter(fs, target, handle);
     let size = 0;

@@ -1,11 +1,13 @@
+import { join } from 'node:path';
 import { type HandlerOptions, handler, type Metrics, metrics } from '@cluster-image/distribution';
 import { bytes, isHost, OciError, overlay, type RegistryReader, select } from '@cluster-image/oci';
 import { type DistributionLayout, distributionLayout, saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { type ClientConfig, type ClientName, clientConfig, clientNames } from '../client-config.ts';
-import { type Behind, doorShape, openDoor } from '../door.ts';
+import { type Behind, type Doorway, doorShape, openDoor } from '../door.ts';
 import { parseDuration } from '../durations.ts';
 import { frontPage } from '../front-page.ts';
+import { authorityName, interceptor } from '../intercepting.ts';
 import { hostNames, proxied } from '../proxied.ts';
 import { openRegistries } from '../registries.ts';
 import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
@@ -48,6 +50,22 @@ const options = commonOptions.extend({
     .string()
     .default('0')
     .describe('With --proxy: how long a tag is believed, as 30s or 10m; 0 looks every time'),
+  intercept: z
+    .array(z.string().refine(isHost, { error: 'not a host' }))
+    .default([])
+    .describe(
+      'With --proxy: hosts to answer for, for clients that have this server as their HTTPS proxy, as dockerd may',
+    ),
+  authority: z
+    .string()
+    .optional()
+    .describe(
+      'With --intercept: directory of the certificate authority that clients are to trust; else one beside the store',
+    ),
+  tunnel: z
+    .boolean()
+    .default(false)
+    .describe('With --intercept: reach other hosts as they are, instead of refusing them'),
   printConfig: z
     .enum(clientNames)
     .optional()
@@ -76,7 +94,11 @@ export const serveVerb: Verb<typeof options, Served> = {
       const registry = handler(reader, rest);
       const isProxy = given.proxy;
       const behind: Behind = (url) => ({ registry, page: frontPage(held, { url, isProxy }) });
-      const server = await openDoor(given, workspace, behind, counted);
+      const connectorOf = connectorFor(given, rest.namespace, workspace);
+      const server = await openDoor(given, workspace, behind, {
+        counted,
+        ...(connectorOf && { connectorOf }),
+      });
       const url = server.url.origin;
       try {
         if (given.endpointFile !== undefined) {
@@ -111,7 +133,9 @@ function configured(given: Given, client: ClientName): Served {
 }
 
 /** Throws USAGE for options that say nothing together. */
-function checkOptions({ locations, writable, deletable, proxy, offline, upstream }: Given): void {
+function checkOptions(given: Given): void {
+  const { locations, writable, deletable, proxy, offline, upstream } = given;
+  const { intercept, authority, tunnel } = given;
   const usage = (why: string, hint: string): OciError => new OciError('USAGE', why, { hint });
   if (locations.length === 0 && !proxy) {
     throw usage('there is nothing to serve', 'Name a location, or pull through with --proxy.');
@@ -120,8 +144,12 @@ function checkOptions({ locations, writable, deletable, proxy, offline, upstream
     throw usage('--writable is for one location', 'Name registry:DIR.');
   }
   if (deletable && !writable) throw usage('--deletable is for --writable', 'Give both.');
-  if (!proxy && (offline || upstream.length > 0)) {
-    throw usage('--offline and --upstream are for --proxy', 'Give --proxy as well.');
+  if (!proxy && (offline || upstream.length > 0 || intercept.length > 0)) {
+    const flags = '--offline, --upstream and --intercept';
+    throw usage(`${flags} are for --proxy`, 'Give --proxy as well.');
+  }
+  if (intercept.length === 0 && (authority !== undefined || tunnel)) {
+    throw usage('--authority and --tunnel are for --intercept', 'Name the hosts to answer for.');
   }
 }
 
@@ -145,6 +173,20 @@ async function registryOf(given: Given, workspace: Workspace, counted: Metrics):
     workspace,
   );
   return { reader: overlay(...readers, registry), held, namespace };
+}
+
+/** What answers for hosts; undefined where there are none to answer for. */
+function connectorFor(
+  { intercept: hosts, authority, tunnel: tunnels }: Given,
+  namespace: HandlerOptions['namespace'],
+  { store, path, context }: Workspace,
+): Doorway['connectorOf'] {
+  if (hosts.length === 0 || !namespace) return undefined;
+  const directory = authority === undefined ? `${store.root}-authority` : path(authority);
+  return (options) => {
+    context.report({ type: 'authority', path: join(directory, authorityName), hosts });
+    return interceptor({ ...options, hosts, directory, tunnels }, namespace);
+  };
 }
 
 function writable(
