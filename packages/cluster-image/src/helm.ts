@@ -1,4 +1,5 @@
 import { OciError, throwIfAborted } from '@cluster-image/oci';
+import { asFiles } from '@cluster-image/storage';
 import type { ChartToRender, RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
 import { whyNotRendered } from './helm-failures.ts';
@@ -27,6 +28,14 @@ export function helmTemplate(
 ): RenderChart {
   return async (chart) => {
     throwIfAborted(signal);
+    const { packed } = chart;
+    if (!packed) return render(chart);
+    return asFiles(new Map([['chart', packed]]), (files) =>
+      render({ ...chart, file: files.get('chart') }),
+    );
+  };
+
+  async function render(chart: ChartToRender): Promise<string> {
     const outcome = await runSandboxed(
       {
         program: await findHelm(variables.PATH),
@@ -41,7 +50,7 @@ export function helmTemplate(
     );
     if (outcome.type === 'ended') return outcome.stdout;
     throw whyNotRendered(outcome, chart);
-  };
+  }
 }
 
 /** Throws TOOL where there is none. */

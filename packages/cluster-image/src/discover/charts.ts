@@ -1,9 +1,10 @@
-import { codeOf, fileOf, OciError, readAll, type Tree } from '@cluster-image/oci';
+import { type Content, codeOf, OciError, readAll, type Tree } from '@cluster-image/oci';
 import PQueue from 'p-queue';
 import type { Document } from 'yaml';
 import { followed, target } from '../follow.ts';
 import type { BuildFileCommands } from '../kubefile/commands.ts';
 import { findChartCommands } from './chart-commands.ts';
+import { completedChart, namingLacking } from './chart-dependencies.ts';
 import { type ChartFile, readChartFile } from './chart-file.ts';
 import { type ChartFiles, chartParts, packedFiles, unpackedFiles } from './chart-parts.ts';
 import {
@@ -35,6 +36,8 @@ export interface ChartToRender extends Rendering {
   readonly path: string;
   /** A packed chart that lies elsewhere than in the context's directory, in full. */
   readonly file?: string | undefined;
+  /** The chart, packed, where what is at its path is not all of it. */
+  readonly packed?: Content | undefined;
 }
 
 export interface FindInCharts {
@@ -115,6 +118,8 @@ interface Chart {
   /** By paths that begin in the chart; where it is not packed, the entries have theirs in the context. */
   readonly files: Tree;
   readonly isPacked: boolean;
+  /** All of it, where that is not in one place of the context. */
+  readonly packed?: Content;
 }
 
 async function findAt(
@@ -180,25 +185,35 @@ function doubtful({ unresolved }: Findings): Findings {
 
 async function findInChart(
   tree: Tree,
-  chart: Chart,
+  found: Chart,
   settings: ChartSettings | undefined,
   options: FindInCharts,
   installed: readonly Rendering[] | undefined,
 ): Promise<Findings> {
-  const file = await readChartFile(chart.files);
+  const file = await readChartFile(found.files);
   // A library is for other charts to use, and helm does not render it.
   if (file.isLibrary) return nothing;
+  const chart = await completed(tree, found, file);
   const values = await valuesOf(tree, file);
   const renderings = renderingsOf(settings, options.usual ?? usualRenderings(values, installed));
-  const found: Findings[] = [];
+  const render = namingLacking(options.render, file);
+  const all: Findings[] = [];
   for (const rendering of renderings) {
-    const rendered = await findInRendering(chart, rendering, options);
+    const rendered = await findInRendering(chart, rendering, { ...options, render });
     const parts = await chartParts(await filesOf(tree, chart), () => givenValues(tree, rendering));
     const { explain } = options;
-    found.push(explain ? await withValueOrigins(rendered, parts, chart.path) : rendered);
-    found.push(await declaredImages(parts, rendered, settings?.declared));
+    all.push(explain ? await withValueOrigins(rendered, parts, chart.path) : rendered);
+    all.push(await declaredImages(parts, rendered, settings?.declared));
   }
-  return merge(found);
+  return merge(all);
+}
+
+/** A chart with the charts of the context that it depends on and does not hold. */
+async function completed(tree: Tree, chart: Chart, file: ChartFile): Promise<Chart> {
+  if (chart.isPacked) return chart;
+  const { path } = chart;
+  const whole = await completedChart(tree, (await target(tree, path))?.path ?? path, file);
+  return whole ? { ...chart, ...whole } : chart;
 }
 
 async function filesOf(tree: Tree, { path, files, isPacked }: Chart): Promise<ChartFiles> {
@@ -221,12 +236,18 @@ async function findInRendering(
   const via = renderCommand(path, rendering);
   let rendered: string;
   try {
-    rendered = await render({ ...rendering, path, file: files?.get(path) });
+    rendered = await render({ ...rendering, path, packed: chart.packed, file: files?.get(path) });
   } catch (error) {
     const failed = unrendered(error, { ...(await failedAt(error, chart)), via });
     return rendering.isPartial ? doubtful(failed) : failed;
   }
-  const sources = await sourceLines(rendered, (template) => templateText(chart, template));
+  const places = new Map<string, string>();
+  const sources = await sourceLines(rendered, async (template) => {
+    const entry = await chart.files.entry(template);
+    if (entry?.type !== 'file' || entry.content.size > fileLimit) return undefined;
+    places.set(template, chart.packed ? entry.path : `${path}/${template}`);
+    return new TextDecoder().decode(await readAll(entry.content, fileLimit));
+  });
   return findInDocuments(rendered, path, {
     ...(rules && { rules }),
     origin: (line, document) => ({
@@ -238,18 +259,11 @@ async function findInRendering(
   function placeOf(line: number, template: string | undefined): Origin {
     if (template === undefined) return { file: path, via };
     // A template inside an archive is no file of the context.
-    const lines = chart.isPacked ? undefined : sources.get(template);
-    if (!lines) return { file: path, via: `${via}: ${template}` };
-    const file = `${path}/${template}`;
-    const known = lines(line);
+    const file = chart.isPacked ? undefined : places.get(template);
+    if (file === undefined) return { file: path, via: `${via}: ${template}` };
+    const known = sources.get(template)?.(line);
     return known === undefined ? { file, via } : { file, line: known, via };
   }
-}
-
-async function templateText({ files }: Chart, template: string): Promise<string | undefined> {
-  const content = await fileOf(files, template);
-  if (!content || content.size > fileLimit) return undefined;
-  return new TextDecoder().decode(await readAll(content, fileLimit));
 }
 
 /** The template that helm says a document comes from, without the chart's own name in front. */
