@@ -42,9 +42,9 @@ export async function declaredImages(
   const found: Findings[] = [];
   for (const part of allParts(chart)) {
     const all = [...inAnnotations(part), ...(await inLocks(part))];
-    // Whoever says it first says under which condition.
-    const first = new Map(all.toReversed().map((declaration) => [declaration.text, declaration]));
-    const fresh = all.filter((one) => !known.has(one.text) && first.get(one.text) === one);
+    // Conditions count although another annotation has none.
+    const first = new Map(all.toReversed().map(({ text, by }) => [text, by]));
+    const fresh = all.filter(({ text, by }) => !known.has(text) && first.get(text) === by);
     if (fresh.length === 0 || !(await part.isEnabled())) continue;
     const values = await part.values();
     found.push(...fresh.map((declaration) => decided(declaration, values, declared)));

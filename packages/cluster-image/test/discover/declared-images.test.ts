@@ -176,6 +176,17 @@ describe('helm.sh/images', () => {
     );
   });
 
+  test('counts where one of several entries does', async () => {
+    const text = chart(`  helm.sh/images: |
+    - {image: "a.io/b:1", condition: x}
+    - {image: "a.io/b:1", condition: y}
+`);
+    const found = async (values: string) =>
+      images(await declaredIn({ 'charts/web/Chart.yaml': text }, { values }));
+    expect(await found('{x: false, y: true}')).toEqual(['a.io/b:1']);
+    expect(await found('{x: false, y: false}')).toEqual([]);
+  });
+
   test('takes the first of several conditions that is set', async () => {
     const text = chart('  helm.sh/images: |\n    - {image: "a.io/b:1", condition: "x.y, z"}\n');
     const found = async (values: string) =>
