@@ -107,9 +107,8 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
     if (here) return here;
     const size = given ?? sizeIn(repository, digest);
     // Only what an image of the repository names is known to belong there.
-    const elsewhere = size === undefined ? undefined : await blobs?.(digest, size);
-    if (elsewhere && elsewhere.size === size) {
-      return store(repository, digest, elsewhere);
+    if (size !== undefined && (await isThere(repository, { digest, size }))) {
+      return cache.blob(repository, digest);
     }
     if (offline) return undefined;
     const source = await upstream.blob(repository, digest, size);
@@ -157,10 +156,22 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
 
   async function keepWhole(repository: string, manifest: ImageManifest): Promise<void> {
     for (const part of blobsOf(manifest)) {
-      if (!isForeign(part) && !(await cache.blob(repository, part.digest))) return;
+      if (!isForeign(part) && !(await isThere(repository, part))) return;
     }
     await keep(repository, manifest);
     awaited.delete(keyOf(repository, manifest.digest));
+  }
+
+  /** Whether the cache has a part of an image, or has it now because another repository had it. */
+  async function isThere(
+    repository: string,
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+  ): Promise<boolean> {
+    if (await cache.blob(repository, digest)) return true;
+    const elsewhere = await blobs?.(digest, size);
+    if (elsewhere?.size !== size) return false;
+    await cache.putBlob(repository, digest, elsewhere);
+    return true;
   }
 
   async function keep(repository: string, manifest: Manifest): Promise<void> {

@@ -134,6 +134,16 @@ describe('what is asked of an upstream', () => {
   });
 });
 
+test('an image is kept at once where other repositories have all of its parts', async () => {
+  const { make, cache } = await setUp();
+  for (const [digest, body] of image.blobs) await cache.putBlob('other/one', digest, bytes(body));
+  const blobs = (digest: Digest): Promise<Content | undefined> => cache.blob('other/one', digest);
+  const reader = make({ blobs });
+  const found = await reader.resolve(name, '1');
+  await reader.manifest(name, found?.digest ?? image.root.digest);
+  expect(await cache.resolve(name, '1')).toMatchObject({ digest: image.root.digest });
+});
+
 describe('a tag', () => {
   test('that moves is fetched anew', async () => {
     const { reader, server } = await setUp();
