@@ -2,6 +2,7 @@ import { type Digest, isDigest } from '@cluster-image/oci';
 import { stagingName } from './disk.ts';
 import { layoutPaths } from './distribution-paths.ts';
 import { type Entry, entryAt, filesBelow } from './inventory.ts';
+import { renderingsName } from './renderings.ts';
 import { rootsName } from './roots.ts';
 
 /** What of a store's directory is the store's, each thing as the file that makes it one. */
@@ -14,6 +15,8 @@ export interface Contents {
   readonly memos: ReadonlyMap<Digest, Entry>;
   /** What was noted down of images elsewhere, by their digests. */
   readonly notes: ReadonlyMap<Digest, Entry>;
+  /** What was rendered, by the digests of what it was rendered from. */
+  readonly renderings: ReadonlyMap<Digest, Entry>;
   /** What lockfiles pin. */
   readonly roots: readonly Entry[];
   readonly staged: readonly Entry[];
@@ -45,6 +48,7 @@ export function contentsOf(top: Entry): Contents {
     images: new Map(imagesIn(at('images'), '')),
     memos: namedIn(at('layers')),
     notes: namedIn(at('unpacked')),
+    renderings: namedIn(at(renderingsName)),
     roots: filesIn(at(rootsName)).filter(({ name }) => /^[0-9a-f]{64}\.json$/.test(name)),
     staged: filesIn(at(stagingName)),
   };

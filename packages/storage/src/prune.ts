@@ -6,6 +6,7 @@ import { ifExists, onDisk } from './file-system.ts';
 import { below, type Entry, entryAt, inventory, pathOf } from './inventory.ts';
 import { isGone } from './process-mark.ts';
 import { type Reach, reach } from './reach.ts';
+import { renderingsName } from './renderings.ts';
 import { type Root, rootsOf } from './root-list.ts';
 import { rootsName } from './roots.ts';
 import { parseStageName } from './stage-name.ts';
@@ -103,6 +104,7 @@ const ownNames = [
   'images',
   'layers',
   'unpacked',
+  renderingsName,
   rootsName,
   stagingName,
 ];
@@ -114,6 +116,7 @@ function stepsOf({
   roots,
   memos,
   notes,
+  renderings,
   staged,
 }: Contents): readonly (readonly Entry[])[] {
   const stored = [...repositories.values()];
@@ -132,6 +135,7 @@ function stepsOf({
       ...built.flatMap(({ index, files }) => files.filter((file) => file !== index)),
       ...roots,
       ...memos.values(),
+      ...renderings.values(),
       ...staged,
     ],
   ];
@@ -152,13 +156,14 @@ function keepForeign(top: Entry, contents: Contents, kept: Reach): void {
 
 /** Keeps what is younger than the grace period, with all it needs: somebody may go on with it. */
 async function keepYoung(
-  { blobs, repositories, images, memos, staged }: Contents,
+  { blobs, repositories, images, memos, renderings, staged }: Contents,
   kept: Reach,
   isYoung: (changed: number) => boolean,
 ): Promise<void> {
   const young = (entries: Iterable<Entry>): readonly Entry[] =>
     [...entries].filter(({ changed }) => isYoung(changed));
-  for (const entry of young([...blobs.values(), ...memos.values(), ...staged])) kept.keep(entry);
+  const single = [...blobs.values(), ...memos.values(), ...renderings.values(), ...staged];
+  for (const entry of young(single)) kept.keep(entry);
   for (const entry of staged) if (isAtWork(entry)) kept.keep(entry);
   for (const { index, files } of images.values()) {
     if (!index) for (const file of young(files)) kept.keep(file);

@@ -16,12 +16,14 @@ import { type FileSystem, nodeFileSystem, onDisk } from './file-system.ts';
 import type { BlobSource } from './layer.ts';
 import { type LayerDigests, layerDigests } from './layer-digests.ts';
 import { type Pruned, type PruneOptions, prune } from './prune.ts';
+import { type Renderings, renderings } from './renderings.ts';
 import { type Pinned, remember } from './roots.ts';
 import { type Scratch, scratch } from './scratch.ts';
 import { type Use, uses } from './uses.ts';
 import { readThinImage, type VirtualImage, writeThinImage } from './virtual-image.ts';
 
 export type { Pruned, PruneOptions } from './prune.ts';
+export type { Renderings } from './renderings.ts';
 export type { Pin, Pinned } from './roots.ts';
 export type { Scratch } from './scratch.ts';
 export type { Use } from './uses.ts';
@@ -34,6 +36,7 @@ export type { Use } from './uses.ts';
  *       images/<name>/_tags/<tag>/   cluster images that were built here, thin
  *       layers/sha256/<plan digest>  the digest of the layer that a plan stands for
  *       unpacked/sha256/<image digest>  what was found in a cluster image whose layers are compressed
+ *       renderings/sha256/<digest>  what was rendered from inputs with that digest
  *       roots/<hex>.json      what a lockfile pins
  *       .staging/             what is on its way in
  *       .uses/                who is at work with the store
@@ -52,6 +55,8 @@ export interface Store {
   /** What was noted down of an image elsewhere. Blobs whose digests are in it stay as long as it does. */
   note(image: Digest): Promise<string | undefined>;
   putNote(image: Digest, text: string): Promise<void>;
+  /** What charts came to. */
+  readonly renderings: Renderings;
   /** Says that this process relies on what is in the store, from when it returns to the end of the use. */
   use(context: Context): Promise<Use>;
   /** Holds on to what a lockfile pins, for as long as there is that lockfile. */
@@ -80,6 +85,7 @@ export function openStore(root: string, fs: FileSystem = nodeFileSystem): Store 
       return found;
     },
     putNote: (image, text) => disk.write(notePath(image), text),
+    renderings: renderings(disk),
     async image(reference) {
       const path = imagePath(registry, reference);
       const found = await readThinImage(directory(path, undefined, fs), path);
