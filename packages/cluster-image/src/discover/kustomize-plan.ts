@@ -56,10 +56,14 @@ export async function planKustomizations(
   };
 }
 
-/** A tree of which some entries are known already. */
-function lookedAt(tree: Tree, entries: readonly TreeEntry[]): Tree {
-  const known = new Map(entries.map((entry) => [entry.path, entry]));
-  return { ...tree, entry: async (path) => known.get(path) ?? tree.entry(path) };
+/** A tree of which all that is below `manifests/` is known already. */
+function lookedAt(tree: Tree, manifests: readonly TreeEntry[]): Tree {
+  const known = new Map(manifests.map((entry) => [entry.path, entry]));
+  const isKnown = (path: string): boolean => path.startsWith('manifests/');
+  return {
+    ...tree,
+    entry: async (path) => (isKnown(path) ? known.get(path) : tree.entry(path)),
+  };
 }
 
 /** The directories that have a file of the right name. */

@@ -1,12 +1,12 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { codeOf } from '@cluster-image/oci';
 import { directory } from '@cluster-image/storage';
 import { temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
+import { discover } from '../../src/discover/discover.ts';
 import type { Findings } from '../../src/discover/discovery.ts';
 import { entriesBelow } from '../../src/discover/find-files.ts';
-import { findInKustomizations } from '../../src/discover/kustomize.ts';
+import { type BuildKustomization, findInKustomizations } from '../../src/discover/kustomize.ts';
 import { type KustomizePlan, planKustomizations } from '../../src/discover/kustomize-plan.ts';
 import { searchRules } from '../../src/discover/search-rules.ts';
 import type { KustomizeSettings } from '../../src/discover/settings.ts';
@@ -28,13 +28,20 @@ async function planIn(root: string, settings?: KustomizeSettings): Promise<Kusto
 /** Finds with the real kubectl, in a directory. */
 async function findIn(
   root: string,
-  { settings, variables = process.env, options }: FindIn = {},
+  { settings, variables, options }: FindIn = {},
 ): Promise<Findings> {
-  const tree = directory(root);
-  const { signal } = new AbortController();
-  const build = kustomizeBuild(root, { cwd: root, variables }, signal, options);
   const plan = await planIn(root, settings);
-  return findInKustomizations(tree, plan, build, searchRules());
+  const build = builder(root, variables, options);
+  return findInKustomizations(directory(root), plan, build, searchRules());
+}
+
+function builder(
+  root: string,
+  variables: FindIn['variables'] = process.env,
+  options: KustomizeOptions = {},
+): BuildKustomization {
+  const { signal } = new AbortController();
+  return kustomizeBuild(root, { cwd: root, variables }, signal, options);
 }
 
 async function find(
@@ -245,6 +252,33 @@ patches:
   });
 });
 
+describe('a context with kustomizations', () => {
+  test('has the images of other manifests as well, and none of what kustomize replaces', async () => {
+    const root = await contextDirectory({
+      'manifests/plain.yaml': pod('quay.io/acme/plain:1'),
+      'manifests/app/plain.yaml': pod('quay.io/acme/beside:1'),
+      'manifests/app/kustomization.yaml':
+        'resources: [pod.yaml]\nimages: [{name: placeholder, newName: quay.io/acme/app, newTag: v1}]\n',
+      'manifests/app/pod.yaml': pod('placeholder:none'),
+      'deploy/kustomization.yaml': 'resources: [pod.yaml]\n',
+      'deploy/pod.yaml': pod('quay.io/acme/deployed:1'),
+    });
+    const references = async (settings: KustomizeSettings): Promise<readonly string[]> => {
+      const { images } = await discover(directory(root), {
+        render: async () => '',
+        kustomize: builder(root),
+        settings: { kustomize: settings },
+      });
+      return images.map(({ reference }) => reference);
+    };
+    const always = ['quay.io/acme/app:v1', 'quay.io/acme/beside:1', 'quay.io/acme/plain:1'];
+    expect(await references({})).toEqual(always);
+    expect(await references({ overlays: ['deploy'] })).toEqual(
+      [...always, 'quay.io/acme/deployed:1'].sort(),
+    );
+  });
+});
+
 describe('what kustomize would fetch', () => {
   const hint = 'is fetched from elsewhere; keep a copy in the context';
 
@@ -344,7 +378,8 @@ describe('what kustomize would fetch', () => {
     const server = createServer((_, response) => response.end(pod('quay.io/acme/far:1')));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     try {
-      const { port } = server.address() as AddressInfo;
+      const address = server.address();
+      const port = typeof address === 'object' ? address?.port : undefined;
       const files = {
         'manifests/kustomization.yaml': `resources: ["http://127.0.0.1:${port}/pod.yaml"]\n`,
       };
