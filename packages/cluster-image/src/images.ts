@@ -1,6 +1,4 @@
 import {
-  type Content,
-  type Context,
   copy,
   type Descriptor,
   type Digest,
@@ -31,7 +29,7 @@ import {
   soleRepository,
   virtualRegistry,
 } from '@cluster-image/storage';
-import type { EngineLocation } from './engines/engines.ts';
+import { archiveFor } from './engines/archive-for.ts';
 import { formatLocation, type Location, referenceIn, type Target } from './location.ts';
 import { reporting } from './progress.ts';
 import type { Workspace } from './workspace.ts';
@@ -166,7 +164,7 @@ async function digestsOf(
 }
 
 /** Whether a name in a layout is what people mean: layouts have whole references, people say the tag or leave the host out. */
-function isMeant(known: string, name: string): boolean {
+export function isMeant(known: string, name: string): boolean {
   const [reference, wanted] = [referenceIn(known), referenceIn(name)];
   return (
     known === name ||
@@ -231,31 +229,10 @@ export async function deliver(
     case 'docker-daemon':
     case 'containers-storage': {
       const root = await manifestOf(source);
-      await workspace.engines.write(target, await handedOver(source, root, target, context));
+      await workspace.engines.write(target, await archiveFor(target, source, root, context));
       return root;
     }
   }
-}
-
-/** The archive of an image in the form that a container engine takes. */
-async function handedOver(
-  { registry, repository }: LocatedImage,
-  root: Manifest,
-  target: EngineLocation & Target,
-  context: Context,
-): Promise<Content> {
-  const name = formatReference(target.reference);
-  if (root.kind === 'index') {
-    throw new OciError('UNSUPPORTED', `${name} has several platforms, ${target.kind}: takes one`, {
-      hint: 'Choose one with --platform.',
-    });
-  }
-  const isDocker = target.kind === 'docker-daemon';
-  // In an OCI layout podman looks for the whole name where others have the tag.
-  const { tag = 'latest' } = target.reference;
-  const called = { tag: isDocker ? tag : name, reference: name };
-  const format = isDocker ? 'docker' : 'oci';
-  return imageArchive(reporting(registry, context), repository, root, called, format);
 }
 
 /** The repository that images at a target belong to; undefined for what is written anew. */

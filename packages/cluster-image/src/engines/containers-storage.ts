@@ -1,8 +1,9 @@
 import { basename, dirname } from 'node:path';
-import { type Context, codeOf, OciError, parseManifest } from '@cluster-image/oci';
+import { type Context, codeOf, jsonOf, OciError, parseManifest } from '@cluster-image/oci';
 import type { Scratch } from '@cluster-image/storage';
+import { z } from 'zod';
 import type { Environment } from '../environment.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, KnownManifest } from './engine.ts';
 import { printed, type Surroundings } from './program.ts';
 
 /** How long a tool may print nothing, in milliseconds: it tells of each layer, and those can be large. */
@@ -12,15 +13,14 @@ const patience = 600_000;
 const itsVariables =
   /^(?:PATH|HOME|USER|TMPDIR|XDG_\w+|STORAGE_\w+|_?CONTAINERS_\w+|CONTAINER_\w+|BUILDAH_\w+)$/;
 
-type Kind = 'docker-archive' | 'oci-archive';
-
 /** A program that knows the storage. Files that it is told of are in the current directory. */
 interface Tool {
   readonly program: string;
-  /** Prints an image's manifest, or its media type; undefined where it could not be kept. */
-  manifest?(name: string): readonly string[];
-  /** Writes an image with its layers as they were before any compression. */
-  save(name: string, kind: Kind, file: string): readonly string[];
+  /** Prints what it knows of an image's manifest. */
+  inspect(name: string): readonly string[];
+  known(printed: string, name: string): KnownManifest;
+  /** Writes an archive for docker. */
+  save(name: string, file: string): readonly string[];
   /** Takes in an OCI archive; undefined where it cannot do that safely. */
   load?(file: string, name: string): readonly string[];
 }
@@ -28,32 +28,33 @@ interface Tool {
 const tools: readonly Tool[] = [
   {
     program: 'skopeo',
-    manifest: (name) => ['inspect', '--raw', `containers-storage:${name}`],
-    save: (name, kind, file) => [
-      'copy',
-      ...(kind === 'oci-archive' ? ['--dest-oci-accept-uncompressed-layers'] : []),
-      `containers-storage:${name}`,
-      `${kind}:${file}`,
-    ],
+    inspect: (name) => ['inspect', '--raw', `containers-storage:${name}`],
+    known: (printed, name) => ({ manifest: parseManifest(Buffer.from(printed), name) }),
+    save: (name, file) => ['copy', `containers-storage:${name}`, `docker-archive:${file}`],
     load: (file, name) => ['copy', `oci-archive:${file}`, `containers-storage:${name}`],
   },
   {
     program: 'podman',
-    manifest: (name) => ['image', 'inspect', '--format', '{{.ManifestType}}', name],
-    save: (name, kind, file) => [
-      'save',
-      ...(kind === 'oci-archive' ? ['--uncompressed'] : []),
-      ...['--format', kind, '-o', file, name],
-    ],
+    inspect: (name) => ['image', 'inspect', '--format', '{{json .Annotations}}', name],
+    known: (printed) => ({ annotations: annotationsSchema.safeParse(jsonOf(printed)).data ?? {} }),
+    save: (name, file) => ['save', '--format', 'docker-archive', '-o', file, name],
     // The archive says what the image is called.
     load: (file) => ['load', '-i', file],
   },
   {
-    // Its OCI archives are compressed, and its pull takes an image's other names away.
+    // Its pull takes an image's other names away.
     program: 'buildah',
-    save: (name, kind, file) => ['push', name, `${kind}:${file}`],
+    inspect: (name) => ['inspect', '--type', 'image', name],
+    known(printed, name) {
+      const { Manifest } = inspectedSchema.safeParse(jsonOf(printed)).data ?? {};
+      return Manifest === undefined ? {} : { manifest: parseManifest(Buffer.from(Manifest), name) };
+    },
+    save: (name, file) => ['push', name, `docker-archive:${file}`],
   },
 ];
+
+const annotationsSchema = z.record(z.string(), z.string());
+const inspectedSchema = z.looseObject({ Manifest: z.string() });
 
 /**
  * The images that podman, buildah, skopeo and CRI-O share on a machine, by whichever of the first three
@@ -86,26 +87,26 @@ export function containersStorage(
     });
   }
 
-  /** What keeps the manifest: archives for docker cannot, others would turn a config of docker's into another. */
-  async function faithfulKind({ program, manifest }: Tool, name: string): Promise<Kind> {
-    if (!manifest) return 'docker-archive';
-    const text = (await printed(program, manifest(name), surroundings)).trim();
-    const type = text.startsWith('{') ? parseManifest(Buffer.from(text), name).mediaType : text;
-    return type.startsWith('application/vnd.oci.') ? 'oci-archive' : 'docker-archive';
+  /** Has the first tool that is there do something with an image. */
+  async function withTool<T>(name: string, job: (tool: Tool) => Promise<T>): Promise<T> {
+    const tool = await toolThat(() => true);
+    try {
+      return await job(tool);
+    } catch (error) {
+      throw explained(error, name);
+    }
   }
 
   return {
-    async save(name, form, { path }) {
-      const tool = await toolThat(() => true);
-      const cwd = dirname(path);
-      try {
-        const kind = form === 'plain' ? 'docker-archive' : await faithfulKind(tool, name);
-        const args = tool.save(name, kind, local(path));
-        await printed(tool.program, args, { ...surroundings, cwd });
-      } catch (error) {
-        throw explained(error, name);
-      }
-    },
+    manifestOf: (name) =>
+      withTool(name, async ({ program, inspect, known }) =>
+        known(await printed(program, inspect(name), surroundings), name),
+      ),
+    save: (name, { path }) =>
+      withTool(name, async ({ program, save }) => {
+        const cwd = dirname(path);
+        await printed(program, save(name, local(path)), { ...surroundings, cwd });
+      }),
     async load(archive, name) {
       const { program, load = () => [] } = await toolThat((tool) => tool.load !== undefined);
       const file = await scratch();

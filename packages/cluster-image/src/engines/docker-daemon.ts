@@ -50,7 +50,7 @@ export function dockerDaemon(
   }
 
   return {
-    async save(name, _, file) {
+    async save(name, file) {
       const query = { names: name };
       const { response, where } = await send({ method: 'GET', path: '/images/get', query });
       try {
@@ -59,6 +59,8 @@ export function dockerDaemon(
         throw unreachable(error, where);
       }
     },
+    // What it came with is forgotten, save where the archive has it.
+    manifestOf: async () => ({}),
     async load(archive) {
       // Told of the progress, so that one can tell work from silence.
       const query = { quiet: '0' };

@@ -1,4 +1,4 @@
-import type { Content } from '@cluster-image/oci';
+import type { Content, Manifest } from '@cluster-image/oci';
 import type { Scratch } from '@cluster-image/storage';
 
 /**
@@ -6,16 +6,21 @@ import type { Scratch } from '@cluster-image/storage';
  * them over as archives, from the beginning to the end, which is why they lie in files meanwhile.
  */
 export interface Engine {
-  /** Writes the archive of an image into a file that is empty. */
-  save(name: string, form: Form, file: Scratch): Promise<void>;
+  /**
+   * Writes the archive of an image into a file that is empty: its config, and its layers as they were
+   * before any compression. That depends on nothing but the image's id.
+   */
+  save(name: string, file: Scratch): Promise<void>;
+  /** What is known of an image beside that. */
+  manifestOf(name: string): Promise<KnownManifest>;
   /** Takes in the archive of an image, which has the name that it is to have. */
   load(archive: Content, name: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/**
- * `plain` depends on nothing but the id of the image: the same config, its layers as they were before
- * any compression, whatever the manifest was. `faithful` has the manifest, or what it said of the image
- * beside that, where the engine still knows it.
- */
-export type Form = 'plain' | 'faithful';
+/** What an engine still knows of the manifest that an image came with. */
+export interface KnownManifest {
+  readonly manifest?: Manifest;
+  /** Where that is all it knows. */
+  readonly annotations?: Readonly<Record<string, string>>;
+}

@@ -5,7 +5,8 @@ import type { Environment } from '../environment.ts';
 import { formatLocation, type Location } from '../location.ts';
 import { containersStorage } from './containers-storage.ts';
 import { dockerDaemon } from './docker-daemon.ts';
-import type { Engine, Form } from './engine.ts';
+import type { Engine } from './engine.ts';
+import { withManifest } from './known-manifest.ts';
 
 /** An image that a container engine of this machine keeps. */
 export type EngineLocation = Extract<
@@ -29,6 +30,9 @@ export interface Engines {
   close(): Promise<void>;
 }
 
+/** Whether an image is to be what its id says and nothing else, or as much as there is of what it came as. */
+export type Form = 'plain' | 'faithful';
+
 /** How many images are gathered at a time: their engine and the disk are the limit, not the line. */
 const imagesAtOnce = 2;
 
@@ -46,13 +50,16 @@ export function engines(
   const gathered = new Map<string, Promise<Gathered>>();
 
   async function gather(location: EngineLocation, form: Form): Promise<Gathered> {
+    const engine = all[location.kind];
+    const name = nameIn(location);
+    const what = formatLocation(location);
+    const known = form === 'plain' ? {} : await engine.manifestOf(name);
     const file = await scratch();
     try {
-      await all[location.kind].save(nameIn(location), form, file);
+      await engine.save(name, file);
       const content = await file.content();
-      const what = formatLocation(location);
       if (!content) throw new OciError('FILE_SYSTEM', `${what}: ${file.path} is gone`);
-      return { layout: await archive(content, what), file };
+      return { layout: await withManifest(await archive(content, what), known, what), file };
     } catch (error) {
       await file.end();
       throw error;

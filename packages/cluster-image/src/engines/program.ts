@@ -30,6 +30,8 @@ export async function printed(
     extendEnv: false,
     stdin: 'ignore',
     maxBuffer: outputLimit,
+    // A manifest is hashed to its last byte.
+    stripFinalNewline: false,
     reject: false,
     cancelSignal: AbortSignal.any([signal, silent.signal]),
     killSignal: 'SIGKILL',

@@ -1,18 +1,24 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createContext, jsonOf, readAll } from '@cluster-image/oci';
+import { createContext, jsonOf, type Manifest, readAll } from '@cluster-image/oci';
 import { file, openStore, tarTree } from '@cluster-image/storage';
 import { imageFixture, temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { containersStorage } from '../../src/engines/containers-storage.ts';
+import { manifestOf, openImage } from '../../src/images.ts';
+import { parseLocation } from '../../src/location.ts';
 import { copyVerb } from '../../src/verbs/transfer.ts';
 import { verifyVerb } from '../../src/verbs/verify.ts';
 import { desk, image } from '../desk.ts';
+import { dockerSave } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { type Place, place } from '../place.ts';
-import { dockerSave } from './engine-server.ts';
 
-const app = imageFixture({ seed: 'app', layers: [2000, 30_000] });
+const app = imageFixture({
+  seed: 'app',
+  layers: [2000, 30_000],
+  annotations: { own: 'and kept' },
+});
 
 interface Tools {
   /** A directory with these tools and nothing else. */
@@ -44,14 +50,12 @@ ${script.replaceAll('$root', root)}
   return { path: at('bin'), at, text: (name) => readFile(at(name), 'utf8').catch(() => '') };
 }
 
-const manifest = (mediaType: string): string =>
-  `echo '{"schemaVersion":2,"mediaType":"${mediaType}","config":{"mediaType":"x","size":1,"digest":"sha256:${'1'.repeat(64)}"},"layers":[]}'`;
-const docker = 'application/vnd.docker.distribution.manifest.v2+json';
-const oci = 'application/vnd.oci.image.manifest.v1+json';
+/** Says that of the manifest where it is asked to inspect, and writes the archive otherwise. */
+const answering = (said: string, writing = 'cat $root/archive > "$file"'): string =>
+  `case "$*" in *inspect*) cat <<'END' | head -c -1\n${said}\nEND\nexit;; esac\n${writing}`;
 
-/** Answers a question for the manifest with that, and writes the archive otherwise. */
-const answering = (answer: string): string =>
-  `case "$*" in *inspect*) ${answer}; exit;; esac\ncat $root/archive > "$file"`;
+const manifest = new TextDecoder().decode(app.root.bytes);
+const reader = { skopeo: answering(manifest) };
 
 async function placeWith(
   scripts: Readonly<Record<string, string>>,
@@ -72,51 +76,41 @@ describe('an image of the storage that podman has', () => {
   test.each([
     [
       'skopeo',
-      answering(manifest(docker)),
-      [
-        'skopeo inspect --raw containers-storage:localhost/app:1',
-        'skopeo copy containers-storage:localhost/app:1 docker-archive:FILE',
-      ],
+      manifest,
+      'inspect --raw containers-storage:localhost/app:1',
+      'copy containers-storage:localhost/app:1 docker-archive:FILE',
     ],
     [
       'podman',
-      answering(`echo ${docker}`),
-      [
-        'podman image inspect --format {{.ManifestType}} localhost/app:1',
-        'podman save --format docker-archive -o FILE localhost/app:1',
-      ],
+      '{}',
+      'image inspect --format {{json .Annotations}} localhost/app:1',
+      'save --format docker-archive -o FILE localhost/app:1',
     ],
-    ['buildah', answering('true'), ['buildah push localhost/app:1 docker-archive:FILE']],
-  ])('is read by %s, every byte checked', async (name, script, calls) => {
-    const here = await placeWith({ [name]: script });
+    [
+      'buildah',
+      JSON.stringify({ Manifest: manifest }),
+      'inspect --type image localhost/app:1',
+      'push localhost/app:1 docker-archive:FILE',
+    ],
+  ])('is read by %s, every byte checked', async (name, said, ...calls) => {
+    const here = await placeWith({ [name]: answering(said) });
     const verified = await here.run(verifyVerb, { location: from });
     expect([verified.problems, verified.blobs]).toEqual([[], 3]);
-    expect((await here.tools.text('calls')).trimEnd().split('\n')).toEqual(calls);
+    expect((await here.tools.text('calls')).trimEnd().split('\n')).toEqual(
+      calls.map((call) => `${name} ${call}`),
+    );
     expect(await staged(here)).toEqual([]);
   });
 
-  test('keeps a manifest of OCI, by an archive that has a place for it', async () => {
-    const here = await placeWith({ skopeo: answering(manifest(oci)) });
-    await here.run(verifyVerb, { location: from });
-    expect(await here.tools.text('calls')).toMatch(
-      /copy --dest-oci-accept-uncompressed-layers \S+ oci-archive:FILE/,
-    );
-    const other = await placeWith({ podman: answering(`echo ${oci}`) });
-    await other.run(verifyVerb, { location: from });
-    expect(await other.tools.text('calls')).toMatch(/save --uncompressed --format oci-archive/);
-  });
-
-  test('is read by the first of them that is there, in its own place', async () => {
-    const all = { podman: 'exit 1', skopeo: answering(manifest(docker)), buildah: 'exit 1' };
-    const here = await placeWith(all);
+  test('is read by the first of them that is there', async () => {
+    const here = await placeWith({ podman: 'exit 1', ...reader, buildah: 'exit 1' });
     await here.run(verifyVerb, { location: from });
     expect(await here.tools.text('calls')).not.toMatch(/podman|buildah/);
   });
 
   test('is looked for where the environment says, and nothing else of that is seen', async () => {
-    const script = `env > $root/env\n${answering(manifest(docker))}`;
     const here = await placeWith(
-      { skopeo: script },
+      { skopeo: `env > $root/env\n${reader.skopeo}` },
       { STORAGE_DRIVER: 'vfs', CONTAINERS_STORAGE_CONF: '/etc/own.conf', TOKEN: 'canary' },
     );
     await here.run(verifyVerb, { location: from });
@@ -125,6 +119,56 @@ describe('an image of the storage that podman has', () => {
     expect(seen).toContain('CONTAINERS_STORAGE_CONF=/etc/own.conf');
     expect(seen).toContain(`HOME=${here.environment.variables.HOME}`);
     expect(seen).not.toMatch(/canary|CLUSTER_IMAGE/);
+  });
+});
+
+describe('the manifest that an image came with', () => {
+  /** The image as it is read, where a tool says that of its manifest. */
+  async function readBy(name: string, said: string): Promise<Manifest> {
+    const here = await placeWith({ [name]: answering(said) });
+    return here.within({}, async (workspace) => {
+      return manifestOf(await openImage(parseLocation(from), workspace));
+    });
+  }
+
+  const { config, layers } = app.root;
+  const changed = (more: object): string => JSON.stringify({ ...JSON.parse(manifest), ...more });
+  const annotations = { 'sealer.image.extension': '{}' };
+
+  test.each([
+    ['skopeo', manifest],
+    ['buildah', JSON.stringify({ Manifest: manifest })],
+  ])('is still its manifest to %s, if its layers were not compressed', async (name, said) => {
+    const found = await readBy(name, said);
+    expect([found.digest, Buffer.from(found.bytes)]).toEqual([
+      app.root.digest,
+      Buffer.from(app.root.bytes),
+    ]);
+  });
+
+  test.each([
+    ['skopeo', changed({ annotations, layers: layers.map((layer) => ({ ...layer, size: 7 })) })],
+    ['podman', JSON.stringify(annotations)],
+  ])('leaves its annotations by %s, if that cannot be', async (name, said) => {
+    const found = await readBy(name, said);
+    expect(found).toMatchObject({ kind: 'image', annotations, config: { digest: config.digest } });
+    expect(found).toMatchObject({ layers: layers.map(({ digest }) => ({ digest })) });
+  });
+
+  test.each([
+    ['skopeo', changed({ config: { ...config, digest: `sha256:${'2'.repeat(64)}` } })],
+    ['skopeo', JSON.stringify({ schemaVersion: 2, manifests: [] })],
+    ['podman', 'null'],
+    ['buildah', '{}'],
+  ])('counts for nothing where %s tells of another: %s', async (name, said) => {
+    const found = await readBy(name, said);
+    const plain = await readBy('podman', '{}');
+    expect([found.digest, found.annotations]).toEqual([plain.digest, {}]);
+    expect(found.digest).not.toBe(app.root.digest);
+  });
+
+  test('that is none is told', async () => {
+    expect((await failureOf(readBy('skopeo', '<html>'))).code).toBe('MANIFEST_INVALID');
   });
 });
 
@@ -154,7 +198,7 @@ describe('an image that cannot be read', () => {
     ['a text', 'echo hello > "$file"'],
     ['no file', 'rm "$file"'],
   ])('is %s of a tool that ends well', async (_, writes) => {
-    const here = await placeWith({ buildah: writes });
+    const here = await placeWith({ buildah: answering('{}', writes) });
     const { code } = await failureOf(here.run(verifyVerb, { location: from }));
     expect(code).toBe(writes.startsWith('rm') ? 'FILE_SYSTEM' : 'ARCHIVE_INVALID');
     expect(await staged(here)).toEqual([]);
@@ -189,7 +233,7 @@ describe('a tool that does not end', () => {
     const variables = { PATH: tools.path };
     const storage = containersStorage({ cwd: '/', variables }, store.scratch, createContext(), 500);
     const target = await store.scratch();
-    const error = await failureOf(storage.save('localhost/app:1', 'plain', target));
+    const error = await failureOf(storage.save('localhost/app:1', target));
     expect([error.code, error.message]).toEqual(['TOOL', expect.stringMatching(/silent/)]);
     expect(await isAlive(tools)).toBe(false);
   });

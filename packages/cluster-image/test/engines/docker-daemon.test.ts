@@ -8,9 +8,10 @@ import { inspectVerb } from '../../src/verbs/inspect.ts';
 import { copyVerb, loadVerb, pushVerb, saveVerb } from '../../src/verbs/transfer.ts';
 import { verifyVerb } from '../../src/verbs/verify.ts';
 import { desk, image } from '../desk.ts';
+import { dockerSave } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { type Place, place } from '../place.ts';
-import { type Answer, dockerSave, type EngineServer, engineServer } from './engine-server.ts';
+import { type Answer, type EngineServer, engineServer } from './engine-server.ts';
 
 const app = imageFixture({ seed: 'app', layers: [2000, 30_000] });
 const id = app.root.config.digest;
@@ -251,7 +252,7 @@ describe('what is no image of a docker daemon', () => {
     const variables = { DOCKER_HOST: docker.address };
     const daemon = dockerDaemon({ cwd: '/', variables }, createContext(), 100);
     const file = await openStore(await temporaryDirectory()).scratch();
-    const error = await failureOf(daemon.save('app:1', 'plain', file));
+    const error = await failureOf(daemon.save('app:1', file));
     await daemon.close();
     expect([error.code, error.hint]).toEqual([
       'TIMEOUT',

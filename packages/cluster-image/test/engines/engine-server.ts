@@ -1,9 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { bytes, digestHex, type ImageManifest, readAll } from '@cluster-image/oci';
-import { type TarEntry, tarball } from '@cluster-image/storage';
-import { type ImageFixture, temporaryDirectory } from '@cluster-image/testing';
+import { temporaryDirectory } from '@cluster-image/testing';
 import { onTestFinished } from 'vitest';
 
 /** What a docker daemon is to us, over a Unix socket of its own. */
@@ -59,31 +57,4 @@ export async function engineServer(answer?: Answer): Promise<EngineServer> {
     server.close();
   });
   return { address: `unix://${path}`, images, log, loaded };
-}
-
-/** The archive of an image as docker before 25 writes it: its config and layers, and no manifest. */
-export async function dockerSave(
-  { root, blobs }: ImageFixture & { readonly root: ImageManifest },
-  ...names: readonly string[]
-): Promise<Uint8Array> {
-  const file = (path: string, body: Uint8Array): TarEntry => ({
-    type: 'file',
-    path,
-    mode: 0o644,
-    content: bytes(body),
-  });
-  const body = (digest: ImageManifest['config']['digest']): Uint8Array => {
-    const found = blobs.get(digest);
-    if (!found) throw new Error(`no ${digest}`);
-    return found;
-  };
-  const config = `${digestHex(root.config.digest)}.json`;
-  const layers = root.layers.map(({ digest }) => `${digestHex(digest)}/layer.tar`);
-  const listing = [{ Config: config, RepoTags: names, Layers: layers }];
-  const archive = tarball([
-    ...root.layers.map(({ digest }, at) => file(layers[at] ?? '', body(digest))),
-    file(config, body(root.config.digest)),
-    file('manifest.json', Buffer.from(JSON.stringify(listing))),
-  ]);
-  return readAll(archive, archive.size);
 }

@@ -9,9 +9,10 @@ import { pushVerb } from '../../src/verbs/transfer.ts';
 import { verifyVerb } from '../../src/verbs/verify.ts';
 import { putFiles } from '../context.ts';
 import { desk } from '../desk.ts';
+import { dockerSave } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { type Place, place } from '../place.ts';
-import { dockerSave, type EngineServer, engineServer } from './engine-server.ts';
+import { type EngineServer, engineServer } from './engine-server.ts';
 
 const base = noise('base', 40_000);
 const app = imageFixture({ seed: 'app', layers: [base, 3000] });
