@@ -14,8 +14,8 @@ export interface ArchiveSources {
 }
 
 /**
- * Opens what a context says of an image that comes from no registry: `docker-archive:PATH` and
- * `oci-archive:PATH` of the context, `docker-daemon:NAME` and `containers-storage:NAME` of this machine.
+ * Opens what a context says of an image that comes from no registry: `docker-archive:PATH[:NAME]` and
+ * `oci-archive:PATH[:NAME]` of the context, `docker-daemon:NAME` and `containers-storage:NAME` of this machine.
  * Its one repository is `''`.
  */
 export async function openArchive(
@@ -24,8 +24,8 @@ export async function openArchive(
 ): Promise<RegistryReader> {
   const inEngine = engineLocation(location);
   if (inEngine) return engines.read(inEngine, 'plain');
-  const path = posix.normalize(location.slice(location.indexOf(':') + 1));
-  const file = await followed(tree, path);
+  const [, path = ''] = location.split(':');
+  const file = await followed(tree, posix.normalize(path));
   if (file) return archive(file.content, path);
   throw new OciError('NOT_FOUND', `there is no archive ${path} in the context`);
 }

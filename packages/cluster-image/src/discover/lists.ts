@@ -56,8 +56,8 @@ function listedImage(entry: string): Pick<Found, 'reference' | 'archive'> {
 }
 
 /**
- * `images/skopeo/tar.txt`: a line is `<docker-archive|oci-archive>:<path>@<repository[:tag]>`, the path
- * relative to the list, the name as it will be in the registry.
+ * `images/skopeo/tar.txt`: a line is `<docker-archive|oci-archive>:<path>[:<name>]@<repository[:tag]>`,
+ * the path relative to the list, the last name as it will be in the registry.
  */
 export function findInArchiveList(text: string, file: string): Findings {
   const images: Found[] = [];
@@ -70,7 +70,9 @@ export function findInArchiveList(text: string, file: string): Findings {
       unresolved.push({ text: entry, reason, origin });
       continue;
     }
-    const [, transport, path = '', name = ''] = match;
+    const [, transport, archive = '', name = ''] = match;
+    // Of several images in an archive one is named behind its path.
+    const [, path = '', inside = ''] = /^([^:]*)(:.+)?$/.exec(archive) ?? [];
     const located = posix.join(posix.dirname(file), path);
     try {
       if (located.startsWith('../') || posix.isAbsolute(path)) {
@@ -83,7 +85,7 @@ export function findInArchiveList(text: string, file: string): Findings {
       }
       images.push({
         reference: formatReference(reference),
-        archive: `${transport}:${located}`,
+        archive: `${transport}:${located}${inside}`,
         ...(repository !== reference.repository && { repository }),
         origins: [origin],
       });

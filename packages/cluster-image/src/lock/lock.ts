@@ -21,6 +21,8 @@ import { soleRepository } from '@cluster-image/storage';
 import { type ArchiveSources, openArchive, releaseArchive } from '../archives.ts';
 import type { Discovery, Found } from '../discover/discovery.ts';
 import { everyOne } from '../failures.ts';
+import { isMeant } from '../images.ts';
+import { parseLocation } from '../location.ts';
 import { originText } from './check.ts';
 import { type LockedImage, type Lockfile, only } from './lockfile.ts';
 
@@ -148,16 +150,20 @@ async function meaningOf(
   });
 }
 
+/** The image of an archive that its location names, or the only one. */
 async function soleDigest(registry: RegistryReader, archive: string): Promise<Digest> {
+  const location = parseLocation(archive);
+  const wanted = 'name' in location ? location.name : undefined;
   const digests = new Set<Digest>();
   for await (const name of registry.tags(soleRepository)) {
+    if (wanted !== undefined && !isMeant(name, wanted)) continue;
     const found = await registry.resolve(soleRepository, name);
     if (found) digests.add(found.digest);
   }
   const [digest, ...others] = digests;
   if (digest && others.length === 0) return digest;
   throw new OciError('INPUT_INVALID', `${archive} holds ${digests.size} images, not one`, {
-    hint: 'Save each image into an archive of its own.',
+    hint: 'Name the one that is meant behind the path, PATH:NAME, or save it into an archive of its own.',
   });
 }
 

@@ -75,6 +75,13 @@ describe('a list of archives', () => {
       { reference: 'docker.io/acme/app:latest', archive: 'oci-archive:images/x/app.tar' },
     ],
     [
+      'docker-archive:all.tar:localhost:5000/app:1@acme/app:1',
+      {
+        reference: 'docker.io/acme/app:1',
+        archive: 'docker-archive:images/skopeo/all.tar:localhost:5000/app:1',
+      },
+    ],
+    [
       'docker-archive:config_main.tar@config_main:v1',
       {
         reference: 'docker.io/library/config_main:v1',
@@ -105,6 +112,7 @@ describe('a list of archives', () => {
     ['dir:app@acme/app', /not docker-archive:PATH@NAME/],
     ['docker-archive:/etc/app.tar@acme/app', /outside the context/],
     ['docker-archive:../../../app.tar@acme/app', /outside the context/],
+    ['docker-archive:../../../app.tar:x@acme/app', /outside the context/],
     ['docker-archive:app.tar@Acme/app', /not REPOSITORY/],
     ['docker-archive:app.tar@localhost:5000/app:1', /not REPOSITORY/],
     [`docker-archive:app.tar@acme/app@sha256:${'1'.repeat(64)}`, /not REPOSITORY/],

@@ -13,6 +13,7 @@ import { lock } from '../../src/lock/lock.ts';
 import type { Lockfile } from '../../src/lock/lockfile.ts';
 import { artifactFixture, bareIndexFixture } from '../artifacts.ts';
 import { contextDirectory } from '../context.ts';
+import { dockerSaveAll } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { discoveryOf, noEngines, upstreamOf, watched } from '../upstream.ts';
 
@@ -284,6 +285,28 @@ describe('an archive', () => {
     });
     const back = await locked(discoveryOf([found.reference]), upstream, { root, existing: local });
     expect(back).toEqual(remote);
+  });
+
+  test('with several images gives the one that is named', async () => {
+    const one = imageFixture({ seed: 'one' });
+    const two = imageFixture({ seed: 'two' });
+    const all = await dockerSaveAll([
+      [one, ['acme/app:1', 'acme/app:latest']],
+      [two, ['acme/tool:1']],
+    ]);
+    const root = await contextDirectory({ 'images/app.tar': all });
+    const pinned = async (name: string): Promise<string | undefined> => {
+      const image = { ...found, archive: `docker-archive:images/app.tar${name}` };
+      const { images } = await locked(discoveryOf([image]), await upstreamOf({}), { root });
+      return images[found.reference]?.digest;
+    };
+    expect(await pinned(':acme/tool:1')).toBe(two.root.digest);
+    expect(await pinned(':docker.io/acme/app:1')).toBe(one.root.digest);
+    expect(await pinned(':acme/app')).toBe(one.root.digest);
+    for (const name of ['', ':acme/none:1']) {
+      const { code, hint } = await failureOf(pinned(name));
+      expect([code, hint]).toEqual(['INPUT_INVALID', expect.stringContaining('PATH:NAME')]);
+    }
   });
 
   test.each<[string, Record<string, string | Uint8Array>, string, RegExp]>([
