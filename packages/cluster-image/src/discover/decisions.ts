@@ -33,7 +33,9 @@ export function decisions(
     const known = new Set(images.map(({ reference }) => reference));
     return {
       // What is listed as an archive is not filtered, as with sealos: it is there.
-      images: images.filter(({ reference, archive }) => archive || !isIgnored(reference)),
+      images: images.filter(
+        ({ reference, archive }) => archive?.includes('-archive:') || !isIgnored(reference),
+      ),
       suspects: suspects.filter(
         ({ text, origins }) =>
           !isIgnored(text) && !known.has(text) && !origins.every(({ file }) => isIgnored(file)),
@@ -91,8 +93,10 @@ function matching(patterns: readonly string[]): Matches {
 }
 
 function normalized(text: string): string {
+  // A list may say where on the machine an image is.
+  const name = text.replace(/^(?:docker-daemon|containers-storage):(?!\d+\/)/, '');
   try {
-    return formatReference(parseReference(text));
+    return formatReference(parseReference(name));
   } catch {
     return text;
   }

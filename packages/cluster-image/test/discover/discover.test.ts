@@ -154,6 +154,15 @@ describe('.sealignore', () => {
     expect(await references(ignored)).toEqual(['docker.io/acme/app:1']);
   });
 
+  test.each(['acme/app:1', 'docker-daemon:acme/app:1', 'docker-daemon:docker.io/acme/app:1'])(
+    'leaves out an image of this machine by %s',
+    async (line) => {
+      const list = 'docker-daemon:acme/app:1\ncontainers-storage:acme/app:2\n';
+      const ignored = { 'images/shim/list': list, '.sealignore': line };
+      expect(await references(ignored)).toEqual(['docker.io/acme/app:2']);
+    },
+  );
+
   test('settles suspects and what is unresolved, by text or by file', async () => {
     const given = {
       'manifests/a.yaml': 'args: ["quay.io/a/b:v1"]\nimage: "a:{{ .x }}"',
