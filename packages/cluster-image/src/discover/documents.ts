@@ -1,5 +1,5 @@
 import { OciError } from '@cluster-image/oci';
-import { Composer, type Document, Lexer, LineCounter, Parser } from 'yaml';
+import { Composer, Document, Lexer, LineCounter, Parser } from 'yaml';
 import { type Findings, nothing, type Origin, together } from './discovery.ts';
 import { plainNodes } from './plain-yaml.ts';
 import { type Reading, readImages } from './read-images.ts';
@@ -46,11 +46,11 @@ export function findInDocuments(
     const found: Findings[] = [];
     for (const part of splitDocuments(text)) {
       if (!rules.mayMention(part.text)) continue;
-      // An origin of its own needs the document as the library has it.
-      const plain = origin ? undefined : plainNodes(part.text);
+      const plain = plainNodes(part.text);
       if (plain) {
+        const document = origin && headOf(part.text);
         found.push(
-          read(plain, (at, further) => originOf(part.line + at + further, undefined), depth),
+          read(plain, (at, further) => originOf(part.line + at + further, document), depth),
         );
       } else if (!readWhole(part, originOf, depth, found)) break;
     }
@@ -87,12 +87,23 @@ export function findInDocuments(
     originAt: (at: number, further: number) => Origin,
     depth: number,
   ): Findings {
-    const embedded: Reading['embedded'] = (text, lineAt) => {
-      if (depth < embeddedLimit) return search(text, lineAt, depth + 1);
-      return unreadable(`texts in texts, deeper than ${embeddedLimit}`, lineAt(0));
-    };
+    if (depth > 0 && contents?.kind === 'scalar' && contents.text !== '') {
+      return unreadable('neither a mapping nor a sequence', originAt(contents.at, 0));
+    }
+    const embedded: Reading['embedded'] = (text, lineAt) =>
+      depth < embeddedLimit
+        ? search(text, lineAt, depth + 1)
+        : unreadable(`texts in texts, deeper than ${embeddedLimit}`, lineAt(0));
     return readImages(contents, { rules, originAt, restore, embedded });
   }
+}
+
+/** What stands before the contents of a document, as the library has it. */
+function headOf(text: string): Document {
+  const [head = ''] = /^(?:---(?:[ \t].*)?\n|[ \t]*\n|#.*\n)*/.exec(text) ?? [];
+  const document = new Document();
+  document.commentBefore = [...head.matchAll(/^#(.*)$/gm)].map(([, comment]) => comment).join('\n');
+  return document;
 }
 
 function unreadable(reason: string, origin: Origin): Findings {

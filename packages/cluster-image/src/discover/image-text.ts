@@ -2,14 +2,39 @@ import { formatReference, parseReference } from '@cluster-image/oci';
 
 /** Whether a text still has to be filled in by some template language. */
 export function isTemplate(text: string): boolean {
-  return /\{\{|\$\{|\$\(|###|<[A-Za-z_]+>/.test(text);
+  return /\{[{%]|\$\{|\$\(|###|<[A-Za-z_]+>/.test(text);
+}
+
+/**
+ * Whether a text is an expression of a workflow, pipeline or policy, which nobody but the cluster can
+ * fill in: `$(params.image)` of Tekton, `{{inputs.parameters.image}}` of Argo, `{{request.object}}` of
+ * Kyverno.
+ */
+export function isFilledInLater(text: string): boolean {
+  return /\$\((?:params|inputs|context|tasks|workspaces|resources)[.[]|\{\{-? *=? *(?:inputs|outputs|workflow|item|steps|tasks|pod|request|element|images)\b/.test(
+    text,
+  );
+}
+
+/** Whether the name of an entry, variable or flag is that of an image: `sidecarImage`, `WEB_IMAGE`. */
+export function isImageName(name: string): boolean {
+  return /image(?:s|[-_]?(?:name|ref|reference|url|uri))?$/i.test(name);
+}
+
+/** Whether a name speaks of images, and not of where they are or how they are treated. */
+function isAboutImages(name: string): boolean {
+  return /image/i.test(name) && !/registr|repo|host|server|mirror|polic|secret|digest/i.test(name);
+}
+
+/** Whether a text may be a document with images in it: it has lines or brackets, and an entry that names some. */
+export function mayEmbed(text: string): boolean {
+  return /^\s*[[{]|\n/.test(text) && /(?:image|repository)[\w-]*\\?["']?\s*:/i.test(text);
 }
 
 /** A text that looks like an image, and where in a longer one it is. */
 export interface ImageLike {
   /** The reference, or as it is written where it is none yet. */
   readonly text: string;
-  readonly reason: string;
   /** Counted from 0. */
   readonly line: number;
 }
@@ -31,32 +56,52 @@ const separators = /[\s"'`,;()[\]{}<>|]+/;
  * What looks like an image in a text where no image is proven to be meant: arguments, environment
  * variables, annotations, files inside ConfigMaps.
  *
- * @param key the name of the mapping entry or environment variable that holds the text
+ * @param path the names of the entries that the text is in, the last being its own
+ * @param before the text before it in a sequence, such as the flag that it is the value of
  */
-export function imageLike(text: string, key: string): readonly ImageLike[] {
+export function imageLike(
+  text: string,
+  path: readonly string[],
+  before = '',
+): readonly ImageLike[] {
+  const name = flagOf(before) ?? path.slice(-2).join('.');
+  const whole = template(text, name);
+  if (whole !== undefined) return [{ text: whole, line: 0 }];
   // Whatever is said of an image has one of these in it.
-  if (!/[:@]/.test(text)) return [];
+  if (!/[:@/]/.test(text)) return [];
   return text
     .slice(0, textLimit)
     .split('\n')
-    .flatMap((line, at) => inLine(line, key).map((found) => ({ ...found, line: at })));
+    .flatMap((line, at) => inLine(line, name).map((found) => ({ text: found, line: at })));
 }
 
-function inLine(line: string, key: string): readonly Omit<ImageLike, 'line'>[] {
+/** A value that is all of a template, of what is named as an image. */
+function template(text: string, name: string): string | undefined {
+  if (!isTemplate(text) || text.length > referenceLimit || text.includes('\n')) return undefined;
+  const [, flag = name, value = ''] = /^(?:--?([\w.-]+)=)?(.*)$/.exec(text.trim()) ?? [];
+  const isValue = !/\s/.test(value.replace(/\{\{.*?\}\}/g, ''));
+  // The kubelet puts a variable in, which is looked at itself.
+  const isVariable = /^\$\(\w+\)$/.test(value);
+  return isImageName(flag) && isValue && !isVariable ? value : undefined;
+}
+
+function inLine(line: string, name: string): readonly string[] {
   const entries = [
     ...[yamlEntry.exec(line)?.[2]].filter((entry) => entry !== undefined),
     ...[...line.matchAll(jsonEntry)].map(([, entry = '']) => entry),
-  ].flatMap((entry) => embedded(entry));
-  if (entries.length > 0) return entries.map((text) => ({ text, reason: 'in a text' }));
-  const reason = `in ${key || 'a list'}`;
-  return line.split(separators).flatMap((token) => {
-    const text = plausible(token, key);
-    return text === undefined ? [] : [{ text, reason }];
-  });
+  ].flatMap(named);
+  if (entries.length > 0) return entries;
+  const words = line.split(separators);
+  return words.flatMap((word, at) => plausible(word, flagOf(words[at - 1]) ?? name) ?? []);
+}
+
+/** The name of a flag whose value is the word after it. */
+function flagOf(word = ''): string | undefined {
+  return /^--?([\w.-]+)$/.exec(word)?.[1];
 }
 
 /** What `image:` names inside a text, where hardly anything else is meant. */
-function embedded(entry: string): readonly string[] {
+function named(entry: string): readonly string[] {
   if (isTemplate(entry)) return [entry];
   const reference = referenceOf(entry);
   return reference === undefined || /^(?:true|false|null|~)$/.test(entry) ? [] : [reference];
@@ -64,22 +109,25 @@ function embedded(entry: string): readonly string[] {
 
 /**
  * A word that says which image and from where; less than that is most often something else, unless
- * its key or flag speaks of an image.
+ * its name speaks of an image, or it says to be fetched as one.
  */
-function plausible(token: string, key: string): string | undefined {
-  if (token.length > referenceLimit || !/[:@]/.test(token)) return undefined;
-  const [, flag, value] = /^(?:--?)?([\w.-]+)=(.*)$/.exec(token) ?? ['', key, token];
-  const word = value?.replace(/^docker:\/\//, '').replace(/[.:]$/, '') ?? '';
-  const isVersioned = /:\w[\w.-]*$|@sha\d+:[0-9a-f]+$/.test(word);
-  if (!isVersioned || word.includes('//') || isTemplate(word) || isTaint(word)) return undefined;
-  const hasHost = /^(?:localhost|[^/]*[.:][^/]*)\//.test(word);
-  const isExpected = /image/i.test(flag ?? '');
-  return hasHost || isExpected ? referenceOf(word) : undefined;
+function plausible(word: string, name: string): string | undefined {
+  if (word.length > referenceLimit || !/[:@/]/.test(word)) return undefined;
+  const [, flag = name, value = word] = /^(?:--?)?([\w.-]+)=(.*)$/.exec(word) ?? [];
+  const [scheme = ''] = /^(?:oci|docker):\/\//.exec(value) ?? [];
+  const text = value.slice(scheme.length).replace(/[.:]$/, '');
+  if (text.includes('//') || isTemplate(text) || isNoImage(text)) return undefined;
+  const isVersioned = /:\w[\w.-]*$|@sha\d+:[0-9a-f]+$/.test(text);
+  const hasHost = /^(?:localhost|[^/]*[.:][^/]*)\//.test(text);
+  const isLikely = isVersioned
+    ? hasHost || scheme !== '' || isAboutImages(flag)
+    : hasHost && (scheme !== '' || isImageName(flag));
+  return isLikely ? referenceOf(text) : undefined;
 }
 
-/** `node.example/key:NoExecute` is nothing to pull. */
-function isTaint(word: string): boolean {
-  return /:(?:NoSchedule|PreferNoSchedule|NoExecute)$/.test(word);
+/** A taint such as `node.example/key:NoExecute`, or a digest alone. */
+function isNoImage(word: string): boolean {
+  return /:(?:NoSchedule|PreferNoSchedule|NoExecute)$|^sha\d+:/.test(word);
 }
 
 function referenceOf(text: string): string | undefined {

@@ -10,12 +10,14 @@ const depthLimit = 50;
 const flowLimit = 10_000;
 
 const item = /^-(?: +|$)/;
-const key = /^([A-Za-z_][\w./-]{0,200}):(?: +|$)/;
-const doubleQuoted = /^"([^"\\]*)"$/;
-const singleQuoted = /^'([^']*)'$/;
+const key = /^(?:([A-Za-z_][\w./-]{0,200})|"([\w./-]{1,200})"):(?: +|$)/;
+/** With no escapes but those of JSON, which mean the same. */
+const doubleQuoted = /^"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"$/;
+const singleQuoted = /^'(?:[^']|'')*'$/;
 /** Whatever else a text begins with may mean something. */
-const plainStart = /^(?:[\w/.(<+$~\u00a1-\ud7ff]|-[^ ])/;
+const plainStart = /^(?:[\w/.(<+$~^;=\\\u00a1-\ud7ff]|-[^ ])/;
 const literalStart = /^\|-?$/;
+const empty = /^(?:\{ *\}|\[ *\])$/;
 const boolean = /^(?:[Tt]rue|TRUE|[Ff]alse|FALSE)$/;
 const nothing = /^(?:~|[Nn]ull|NULL)$/;
 
@@ -33,7 +35,7 @@ interface Line {
 
 /**
  * Reads a document that is written as most manifests are: mappings and sequences in block style,
- * each text on one line or a literal, words in brackets. Tells the same of them as the library, in a
+ * texts on one line, without quotes on several, or literal, words in brackets. Tells the same of them as the library, in a
  * tenth of its time; undefined for everything else, be it YAML or not. Nodes are at lines, counted
  * from 0.
  */
@@ -64,7 +66,14 @@ export function plainNodes(text: string): YamlNode | undefined {
 
   function block(depth: number): YamlNode | undefined {
     if (!line || depth > depthLimit) return undefined;
-    return item.test(line.text) ? sequence(line, depth) : mapping(line, depth);
+    if (item.test(line.text)) return sequence(line, depth);
+    return empty.test(line.text) ? nothingIn(line) : mapping(line, depth);
+  }
+
+  /** Empty brackets below their key. */
+  function nothingIn({ at, indent, text }: Line): YamlNode | undefined {
+    advance();
+    return line && line.indent >= indent ? undefined : flow(text, at);
   }
 
   function sequence({ at, indent }: Line, depth: number): YamlNode | undefined {
@@ -86,8 +95,8 @@ export function plainNodes(text: string): YamlNode | undefined {
   function mapping({ at, indent }: Line, depth: number): YamlNode | undefined {
     const entries: YamlEntry[] = [];
     while (line?.indent === indent) {
-      const [head, name] = key.exec(line.text) ?? [];
-      if (head === undefined || name === undefined || isNoText(name)) return undefined;
+      const [head, bare = '', name = bare] = key.exec(line.text) ?? [];
+      if (head === undefined || isNoText(bare)) return undefined;
       const found = value(line.text.slice(head.length), line, depth, true);
       if (!found) return undefined;
       entries.push({ key: name, value: found });
@@ -107,23 +116,49 @@ export function plainNodes(text: string): YamlNode | undefined {
     const found = isEmpty ? scalar('', at, 'other') : inline(rest, at);
     advance();
     if (!line || line.indent < indent) return found;
-    if (line.indent > indent) return isEmpty ? block(depth + 1) : undefined;
+    if (line.indent > indent) return isEmpty ? block(depth + 1) : continued(rest, at, indent);
     return isEmpty && mayBeLevel && item.test(line.text) ? sequence(line, depth + 1) : found;
+  }
+
+  /** A text that goes on, further in than what it belongs to. */
+  function continued(first: string, at: number, indent: number): YamlNode | undefined {
+    const isQuoted = first.startsWith("'");
+    if (!isQuoted && !plainStart.test(first)) return undefined;
+    let [text, end, isOpen] = [first, at + 1, true];
+    for (let breaks = 0; isOpen && end < lines.length; end++) {
+      const whole = lines[end] ?? '';
+      const part = trimmed(whole.trimStart());
+      if (part === '') {
+        breaks += 1;
+        continue;
+      }
+      if (indentOf(whole) <= indent) break;
+      if (!isQuoted && part.startsWith('#')) return undefined;
+      text += (breaks === 0 ? ' ' : '\n'.repeat(breaks)) + part;
+      breaks = 0;
+      // Quotes that are part of the text come in pairs.
+      isOpen = !isQuoted || part.split("'").length % 2 === 1;
+    }
+    line = lineFrom(end);
+    if (line && line.indent > indent) return undefined;
+    if (!isQuoted) return / #|:(?: |\n|$)/.test(text) ? undefined : scalar(text, at, 'text');
+    const inner = quoted(text);
+    return inner === undefined ? undefined : scalar(inner, at, 'text');
   }
 
   function literal(at: number, indent: number, ending: string): YamlNode | undefined {
     let [end, last] = [at + 1, at];
-    let inner = 0;
+    let [inner, blank] = [0, 0];
     for (; end < lines.length; end++) {
       const whole = lines[end] ?? '';
       const own = indentOf(whole);
       const isBlank = own === whole.length;
-      // Blank lines that are longer than what follows them are a matter for the library.
-      if (isBlank && own > 0) return undefined;
-      if (isBlank) continue;
-      if (own <= indent) break;
+      if (isBlank) blank = Math.max(blank, inner === 0 ? own : 0);
+      // Spaces beyond the others' are part of the text.
+      if (isBlank && (inner === 0 || own <= inner)) continue;
+      if (!isBlank && own <= indent) break;
       inner ||= own;
-      if (own < inner) return undefined;
+      if (own < inner || blank > inner) return undefined;
       last = end;
     }
     if (inner === 0) return undefined;
@@ -148,12 +183,23 @@ function trimmed(text: string): string {
 
 /** A value that is all on the line of its key or dash; undefined where it is not plain. */
 function inline(text: string, at: number): YamlNode | undefined {
-  const comment = text.indexOf(' #');
-  const bare = comment < 0 ? text : trimmed(text.slice(0, comment));
+  const bare = withoutComment(text);
   if (/^[[{]/.test(bare)) return flow(bare, at);
-  const quoted = doubleQuoted.exec(bare) ?? singleQuoted.exec(bare);
-  if (quoted) return scalar(quoted[1] ?? '', at, 'text');
+  const inner = quoted(bare);
+  if (inner !== undefined) return scalar(inner, at, 'text');
   return plainStart.test(bare) && !/:(?: |$)/.test(bare) ? plain(bare, at) : undefined;
+}
+
+function quoted(text: string): string | undefined {
+  if (doubleQuoted.test(text)) {
+    return text.includes('\\') ? String(JSON.parse(text)) : text.slice(1, -1);
+  }
+  return singleQuoted.test(text) ? text.slice(1, -1).replaceAll("''", "'") : undefined;
+}
+
+function withoutComment(text: string): string {
+  const comment = text.indexOf(' #');
+  return comment < 0 ? text : trimmed(text.slice(0, comment));
 }
 
 function flow(text: string, at: number): YamlNode | undefined {

@@ -1,7 +1,16 @@
-import { formatReference, OciError, parseReference } from '@cluster-image/oci';
-import type { Findings, Found, Origin, Suspect, Unresolved } from './discovery.ts';
-import { imageLike, isTemplate } from './image-text.ts';
-import type { SearchRules, Sought, SoughtAt } from './search-rules.ts';
+import { chartNames, compose, fieldOf, usualNames, withoutScheme } from './compose.ts';
+import {
+  type Findings,
+  type Found,
+  nothing,
+  type Origin,
+  type Suspect,
+  type Unresolved,
+} from './discovery.ts';
+import { imageLike, isImageName, isTemplate, mayEmbed } from './image-text.ts';
+import { type Certainty, judge } from './judge.ts';
+import { containerLists, type Place, placeName, podLists } from './places.ts';
+import type { SearchRules, Sought } from './search-rules.ts';
 import {
   entryOf,
   followed,
@@ -17,15 +26,8 @@ export interface Reading {
   originAt(at: number, further: number): Origin;
   /** The text that stood in the file where the node has another. */
   restore(text: string): string;
-  /** What is in a text that is YAML itself, whose lines begin at an origin. */
+  /** What is in a text that is YAML or JSON itself, whose lines begin at an origin. */
   embedded(text: string, originAt: (line: number) => Origin): Findings;
-}
-
-/** A place in an object. */
-interface Place {
-  /** Keys from the top of the object; sequences add none, and the value of a variable goes by its name. */
-  readonly path: readonly string[];
-  readonly soughtAt: SoughtAt;
 }
 
 /**
@@ -38,176 +40,204 @@ export function readImages(contents: YamlNode | undefined, reading: Reading): Fi
   const images: Found[] = [];
   const suspects: Suspect[] = [];
   const unresolved: Unresolved[] = [];
-  // What is reached by an alias is read once however often that occurs, so that aliases of
-  // aliases do not multiply.
-  const seen = new Set<YamlNode>();
+  // What is reached by an alias is read once however often that occurs, so that aliases of aliases
+  // do not multiply; once more where it is a part of a pod, or where a rule says what it is.
+  const aliased = {
+    ofPod: new Set<YamlNode>(),
+    told: new Set<YamlNode>(),
+    other: new Set<YamlNode>(),
+  };
+  // What an image is put together from is read as nothing else.
+  const parts = new Set<YamlNode>();
   walk(contents, { path: [], soughtAt: rules.for(undefined, undefined) });
   return { images, suspects, unresolved };
 
-  function walk(node: YamlNode | undefined, place: Place): void {
+  /** @param before the text before it in a sequence */
+  function walk(node: YamlNode | undefined, place: Place, before = ''): void {
+    if (!node || parts.has(node)) return;
     const target = followed(node);
-    if (node?.kind === 'alias') {
+    if (node.kind === 'alias') {
       if (!target) {
         const reason = `not YAML: no anchor ${node.name}`;
         unresolved.push({ text: '', reason, origin: originOf(node) });
-        return;
       }
-      if (seen.has(target)) return;
-      seen.add(target);
+      const isOfPod = podLists.includes(place.path.at(-1) ?? '');
+      if (!target || !isFirst(target, isOfPod ? 'ofPod' : 'other')) return;
     }
     if (target?.kind === 'map') {
-      const within = objectAt(target) ?? place;
+      const within = objectAt(target, place) ?? containerAt(target, place);
       const named = written(entryOf(target, 'name')?.value);
       for (const entry of target.entries) walkEntry(entry, within, named);
     } else if (target?.kind === 'seq') {
-      for (const item of target.items) walk(item, place);
+      for (const [at, item] of target.items.entries()) {
+        walk(item, place, written(target.items[at - 1]));
+      }
     } else if (target?.kind === 'scalar') {
-      suspect(target, place.path);
+      suspect(target, place, before);
     }
   }
 
+  function isFirst(node: YamlNode, as: keyof typeof aliased): boolean {
+    const isNew = !aliased[as].has(node);
+    aliased[as].add(node);
+    return isNew;
+  }
+
   /** An object, be it a document or in one, has places of its own. */
-  function objectAt(map: YamlMap): Place | undefined {
+  function objectAt(map: YamlMap, { isDoubtful = false }: Place): Place | undefined {
     const kind = written(entryOf(map, 'kind')?.value);
     const version = written(entryOf(map, 'apiVersion')?.value);
     if (kind === '' || (version === '' && map !== contents)) return undefined;
     const [group = ''] = version.includes('/') ? version.split('/') : [];
-    return { path: [], soughtAt: rules.for(group, kind) };
+    const name = written(fieldOf(map, ['metadata', 'name']));
+    const object = name === '' ? kind : `${kind} ${name}`;
+    return { path: [], soughtAt: rules.for(group, kind), object, isDoubtful };
+  }
+
+  function containerAt(map: YamlMap, place: Place): Place {
+    const isOne = containerLists.includes(place.path.at(-1) ?? '');
+    const container = isOne ? written(entryOf(map, 'name')?.value) : '';
+    return container === '' ? place : { ...place, container };
   }
 
   /** @param named what the mapping that the entry is in has as its `name` */
-  function walkEntry({ key, value }: YamlEntry, { path, soughtAt }: Place, named: string): void {
+  function walkEntry({ key, value }: YamlEntry, place: Place, named: string): void {
     // A merge key adds the entries of another mapping to this one.
     if (key === '<<') {
-      walk(value, { path, soughtAt });
+      walk(value, place);
       return;
     }
-    const inner = { path: [...path, key === 'value' && named !== '' ? named : key], soughtAt };
-    const sought = soughtAt([...path, key]);
-    if (sought === 'none') return;
-    const isOfPod = key === 'image' && podLists.includes(path.at(-1) ?? '');
-    const isTaken =
-      sought !== undefined && !isOfPod
-        ? take(value, sought)
-        : key === 'image' && generic(value, isOfPod);
-    if (!isTaken) walk(value, inner);
+    const path = [...place.path, key];
+    const sought = place.soughtAt(path);
+    if (sought === 'none' || !value || parts.has(value)) return;
+    const isVariable = key === 'value' && named !== '';
+    const inner: Place = {
+      ...place,
+      path: isVariable ? [...place.path, named] : path,
+      ...(sought === 'suspect' && { isDoubtful: true }),
+    };
+    const isOfPod = key === 'image' && podLists.includes(place.path.at(-1) ?? '');
+    if (sought && sought !== 'suspect' && !isOfPod) take(value, sought, inner);
+    else generic(key, value, inner, isOfPod);
   }
 
-  /** Takes what a rule says is there; false where there is something else, or more. */
-  function take(node: YamlNode | undefined, sought: Sought): boolean {
+  /** Takes what a rule says is there, and goes on with all else. */
+  function take(node: YamlNode, sought: Sought, place: Place): void {
     const target = followed(node);
     if (target?.kind === 'seq') {
-      return target.items.map((item) => take(item, sought)).every(Boolean);
+      for (const item of isFirst(target, 'told') ? target.items : []) take(item, sought, place);
+    } else if (target?.kind === 'map' && sought !== 'yaml') {
+      composed(target, typeof sought === 'object' ? sought : usualNames, place, 'told');
+      walk(node, place);
+    } else if (target?.kind === 'scalar' && sought === 'image') {
+      // Argo CD and kustomize write `name=image`.
+      const text = textOf(target).replace(/^[\w./*-]+=(?=.)/, '');
+      if (text !== '') image(target, text, 'told', place);
+    } else if (target?.kind === 'scalar' && sought === 'yaml') {
+      const found = isFirst(target, 'told') ? embedded(target) : nothing;
+      images.push(...found.images);
+      suspects.push(...found.suspects);
+      unresolved.push(...found.unresolved);
+    } else {
+      walk(node, place);
     }
-    if (sought === 'elsewhere') return target?.kind === 'scalar' && fetched(target);
-    if (sought === 'yaml') return target?.kind === 'scalar' && embed(target);
-    if (target?.kind === 'scalar') {
-      if (sought !== 'image') return false;
-      const text = textOf(target);
-      if (text !== '') image(target, text, 'proven');
-      return true;
-    }
-    if (target?.kind !== 'map') return false;
-    const names = typeof sought === 'object' ? sought : undefined;
-    const composed = compose(target, names);
-    if (composed) image(target, composed.text, composed.isWhole ? 'proven' : 'no version');
-    // There may be more beside an image that was put together from entries of any name.
-    return composed !== undefined && !names;
   }
 
-  /** An entry `image` of a pod, or of an object that no rule knows; false where it is none. */
-  function generic(node: YamlNode | undefined, isOfPod: boolean): boolean {
+  /** Takes what its key alone says to be an image, and goes on with all else. */
+  function generic(key: string, node: YamlNode, place: Place, isOfPod: boolean): void {
     const target = followed(node);
-    if (target?.kind === 'map') {
-      const reference = isOfPod ? written(fieldOf(target, ['reference'])) : '';
-      const composed = reference === '' ? compose(target) : { text: reference, isWhole: true };
-      if (!composed) return false;
-      const certainty = !composed.isWhole ? 'no version' : isOfPod ? 'proven' : 'likely';
-      image(target, composed.text, certainty);
-      return true;
-    }
-    if (target?.kind !== 'scalar') return false;
-    const text = textOf(target);
-    if (text === '' && isOfPod) {
-      const origins = [originOf(target)];
-      suspects.push({ text, reason: 'a container without image', origins });
-    }
-    if (text === '' || target.type === 'boolean') return true;
-    const isWord = !/[/:@]/.test(text) && !isTemplate(text);
-    image(target, text, isOfPod ? 'proven' : isWord ? 'a word' : 'likely');
-    return true;
-  }
-
-  function image(node: YamlNode, text: string, certainty: Certainty): void {
-    const origin = originOf(node);
-    if (isTemplate(text)) {
-      unresolved.push({ text, reason: 'a template that is not filled in', origin });
+    if (target?.kind === 'scalar' && key === 'image') {
+      word(target, place, isOfPod);
       return;
     }
-    try {
-      const reference = formatReference(parseReference(text));
-      const doubt = doubts[certainty];
-      if (doubt === undefined) images.push({ reference, origins: [origin] });
-      else suspects.push({ text, reason: doubt, origins: [origin] });
-    } catch (error) {
-      if (!(error instanceof OciError)) throw error;
-      if (certainty === 'proven') unresolved.push({ text, reason: error.message, origin });
-      else suspects.push({ text, reason: 'not an image reference', origins: [origin] });
+    if (target?.kind === 'map') mapping(target, key, place, isOfPod);
+    walk(node, place);
+  }
+
+  function word(node: YamlScalar, place: Place, isOfPod: boolean): void {
+    const text = textOf(node);
+    if (text === '' && isOfPod) {
+      const reason = 'a container without image';
+      suspects.push({ text, reason, origins: [originOf(node)] });
+    }
+    if (text === '' || node.type === 'boolean') return;
+    const isVague = !/[:@]|^[^/]*\.[^/]*\//.test(text) && !isTemplate(text);
+    image(node, text, isOfPod ? 'proven' : isVague ? 'vague' : 'likely', place);
+  }
+
+  function mapping(map: YamlMap, key: string, place: Place, isOfPod: boolean): void {
+    const sure = isOfPod ? 'proven' : 'likely';
+    const reference = key === 'image' ? fieldOf(map, ['reference']) : undefined;
+    if (reference) {
+      parts.add(reference);
+      image(map, written(reference).trim(), sure, place);
+    } else if (isImageName(key)) {
+      composed(map, usualNames, place, sure);
+    } else {
+      composed(map, chartNames, place, 'unnamed');
     }
   }
 
-  /** What is named by a path is in the context, and searched where it is. */
-  function fetched(node: YamlScalar): boolean {
-    const text = restore(node.text);
-    if (!text.includes('://')) return false;
-    const reason = 'from elsewhere, and not searched for images';
-    suspects.push({ text, reason, origins: [originOf(node)] });
-    return true;
+  /** The image that the entries of a mapping make up, if they do. */
+  function composed(
+    map: YamlMap,
+    names: Extract<Sought, object>,
+    place: Place,
+    certainty: Certainty,
+  ): void {
+    const found = compose(map, names, written);
+    if (!found || (certainty === 'unnamed' && !found.isWhole)) return;
+    for (const part of found.parts) parts.add(part);
+    const isVague = certainty === 'likely' && !found.text.includes('/');
+    const sure = isVague ? 'vague' : certainty;
+    image(map, found.text, found.isWhole ? sure : 'no version', place);
   }
 
-  function embed(node: YamlScalar): boolean {
-    const isLiteral = node.type === 'literal';
-    // The lines of a literal text are lines of the file, the first below its indicator.
-    const found = reading.embedded(restore(node.text), (line) =>
-      originOf(node, isLiteral ? line : 0),
-    );
-    images.push(...found.images);
-    suspects.push(...found.suspects);
-    unresolved.push(...found.unresolved);
-    return true;
+  function image(node: YamlNode, text: string, certainty: Certainty, place: Place): void {
+    const origin = originOf(node);
+    const judged = judge(text, certainty, placeName(place), place.isDoubtful);
+    if (!judged) return;
+    const { is, ...rest } = judged;
+    if ('reference' in rest) images.push({ ...rest, origins: [origin] });
+    else if (is === 'suspect') suspects.push({ ...rest, origins: [origin] });
+    else unresolved.push({ ...rest, origin });
   }
 
-  function suspect(node: YamlScalar, path: readonly string[]): void {
+  function suspect(node: YamlScalar, place: Place, before = ''): void {
     const isLiteral = node.type === 'literal';
     if (node.type !== 'text' && !isLiteral) return;
-    for (const { text, reason, line } of imageLike(restore(node.text), path.at(-1) ?? '')) {
-      suspects.push({ text, reason, origins: [originOf(node, isLiteral ? line + 1 : 0)] });
+    const text = restore(node.text);
+    if (mayEmbed(text) && suspectAll(node, place)) return;
+    for (const { text: found, line } of imageLike(text, place.path, before)) {
+      const origin = originOf(node, isLiteral ? line + 1 : 0);
+      suspects.push({ text: found, reason: placeName(place), origins: [origin] });
     }
   }
 
   /**
-   * `{ registry, repository, tag, digest }`, as charts write images, or under the names that a rule has
-   * for them.
+   * What is in a document in a text is meant for somebody else, as far as anybody can tell; false where
+   * the text is none.
    */
-  function compose(
-    map: YamlMap,
-    names?: Extract<Sought, object>,
-  ): { readonly text: string; readonly isWhole: boolean } | undefined {
-    const field = (name: string | undefined): string =>
-      name === undefined ? '' : written(fieldOf(map, name.split('.'))).trim();
-    const of = names ?? {
-      registry: 'registry',
-      repository: 'repository',
-      tag: 'tag',
-      digest: 'digest',
-    };
-    const [registry, tag] = [field(of.registry), field(of.tag)];
-    const digest = field(of.digest).replace(/^[0-9a-f]{64}$/, 'sha256:$&');
-    const isWhole = tag !== '' || digest !== '';
-    const repository = field(of.repository) || (isWhole && !names ? field('name') : '');
-    if (repository === '') return undefined;
-    const name = withoutScheme(registry === '' ? repository : `${registry}/${repository}`);
-    return { text: `${name}${tag && `:${tag}`}${digest && `@${digest}`}`, isWhole };
+  function suspectAll(node: YamlScalar, place: Place): boolean {
+    const found = embedded(node);
+    if (found.unresolved.some(({ text }) => text === '')) return false;
+    const reason = placeName(place);
+    for (const { reference: text, origins } of found.images) {
+      suspects.push({ text, reason, origins });
+    }
+    for (const one of found.suspects) {
+      suspects.push({ ...one, reason: `${one.reason}, in ${reason}` });
+    }
+    for (const { text, origin } of found.unresolved) {
+      suspects.push({ text, reason, origins: [origin] });
+    }
+    return true;
+  }
+
+  function embedded(node: YamlScalar): Findings {
+    // The lines of a literal text are lines of the file, the first below its indicator.
+    const isLiteral = node.type === 'literal';
+    return reading.embedded(node.text, (line) => originOf(node, isLiteral ? line : 0));
   }
 
   function textOf(node: YamlScalar): string {
@@ -222,44 +252,4 @@ export function readImages(contents: YamlNode | undefined, reading: Reading): Fi
   function originOf({ at }: YamlNode, further = 0): Origin {
     return originAt(at, further);
   }
-}
-
-/** How much speaks for an image being meant. */
-type Certainty = 'proven' | 'likely' | 'a word' | 'no version';
-
-/** Why what reads as a reference is yet no image for sure. */
-const doubts: Readonly<Record<Certainty, string | undefined>> = {
-  proven: undefined,
-  likely: undefined,
-  'a word': 'a single word in an object that is not known',
-  // A chart would fill in a tag of its own, and not latest.
-  'no version': 'neither tag nor digest',
-};
-
-/** The lists of a pod whose items have images. */
-const podLists: readonly string[] = [
-  'containers',
-  'initContainers',
-  'ephemeralContainers',
-  'volumes',
-];
-
-/** `oci://` and `docker://` say how an image is fetched, not which. */
-function withoutScheme(text: string): string {
-  return text.replace(/^(?:oci|docker):\/\//, '');
-}
-
-/** What is in an entry of a mapping, its own or that of one that is merged into it. */
-function fieldOf(map: YamlMap, [name = '', ...rest]: readonly string[]): YamlNode | undefined {
-  const own = entryOf(map, name);
-  if (own) {
-    const target = followed(own.value);
-    if (rest.length === 0) return own.value;
-    return target?.kind === 'map' ? fieldOf(target, rest) : undefined;
-  }
-  const merged = followed(entryOf(map, '<<')?.value);
-  const sources = merged?.kind === 'seq' ? merged.items.map(followed) : [merged];
-  return sources
-    .flatMap((source) => (source?.kind === 'map' ? [fieldOf(source, [name, ...rest])] : []))
-    .find((value) => value !== undefined);
 }

@@ -33,21 +33,24 @@ export function searchRules(own: readonly SearchRule[] = []): SearchRules {
 }
 
 /** What says by itself that there may be an image: its name, its form, or an escape that may hide either. */
-const anyMention = ['image', '\\/[\\w.-]*[:@]', '\\\\[xuU]', 'repository'];
+const anyMention = ['image', '\\/[\\w.-]*[:@]\\w', '(?:oci|docker):', '\\\\[xuU\\n]', 'repository'];
 
 function mentionsOf(rules: readonly SearchRule[]): RegExp {
-  const keys = rules.flatMap(({ key, path = '', value }) => {
-    // All keys of a path are there where it is; the longest is the rarest.
-    const names = key === undefined ? path.split('.') : [key];
-    const longest = names.filter((name) => !name.includes('*')).sort(byLength)[0] ?? '';
-    if (value === 'image' || value === 'elsewhere') return escaped(longest);
-    return typeof value === 'object' ? escaped(value.repository.split('.').at(-1) ?? '') : [];
-  });
-  return new RegExp([...anyMention, ...new Set(keys)].join('|'), 'i');
+  const words = rules.flatMap(({ value, ...rule }) =>
+    value === 'image' || typeof value === 'object' ? telling(rule, value) : [],
+  );
+  return new RegExp([...anyMention, ...new Set(words.map(escaped))].join('|'), 'i');
 }
 
-function byLength(a: string, b: string): number {
-  return b.length - a.length;
+/** What a document says that has what a rule is about; empty where that may be anything. */
+function telling(
+  { group = '*', key = '', path = '' }: Omit<SearchRule, 'value'>,
+  value: Sought,
+): readonly string[] {
+  if (group !== '*' && group !== '') return [group];
+  const last = [key, ...path.split('.')].findLast((name) => !/^\**$/.test(name)) ?? '';
+  if (typeof value !== 'object' || last !== '') return [last];
+  return [value.repository].flat().map((name) => name.split('.').at(-1) ?? '');
 }
 
 function escaped(text: string): string {
@@ -55,8 +58,12 @@ function escaped(text: string): string {
 }
 
 function isAbout(rule: SearchRule, group: string | undefined, kind: string | undefined): boolean {
-  const isGroup = rule.group === undefined || rule.group === group;
-  return isGroup && (rule.kind === undefined || rule.kind === kind);
+  return isNamed(rule.group, group) && isNamed(rule.kind, kind);
+}
+
+/** `*` is whatever an object has, as long as it has one. */
+function isNamed(asked: string | undefined, actual: string | undefined): boolean {
+  return asked === undefined || asked === actual || (asked === '*' && actual !== undefined);
 }
 
 function soughtBy(rules: readonly SearchRule[]): SoughtAt {

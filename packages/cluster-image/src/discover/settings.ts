@@ -1,34 +1,39 @@
 import { z } from 'zod';
 
+/** Keys from the top of a mapping. */
+const pathSchema = z.string().regex(/^[^.]+(?:\.[^.]+)*$/, { error: 'not keys joined by dots' });
+
+const namesSchema = z.union([pathSchema, z.array(pathSchema).min(1)]);
+
 /** What may be searched for: a key anywhere, or a path from the top of an object. */
 const searchSchema = z
   .strictObject({
     group: z
       .string()
       .optional()
-      .describe('API group of the objects it is about, without the version; empty for the core'),
-    kind: z.string().optional().describe('Kind of the objects it is about'),
+      .describe(
+        'API group of the objects it is about, without the version; empty for the core, * for any',
+      ),
+    kind: z.string().optional().describe('Kind of the objects it is about; * for any'),
     key: z.string().min(1).optional().describe('Name of an entry, wherever it is in the object'),
-    path: z
-      .string()
-      .regex(/^[^.]+(?:\.[^.]+)*$/, { error: 'not keys joined by dots' })
+    path: pathSchema
       .optional()
       .describe(
         'Keys from the top of the object, joined by dots; sequences add nothing, * is any key, ** any number of them',
       ),
     value: z
       .union([
-        z.enum(['image', 'yaml', 'elsewhere', 'none']),
+        z.enum(['image', 'suspect', 'yaml', 'none']),
         z.strictObject({
-          registry: z.string().optional(),
-          repository: z.string(),
-          tag: z.string().optional(),
-          digest: z.string().optional(),
+          registry: namesSchema.optional(),
+          repository: namesSchema,
+          tag: namesSchema.optional(),
+          digest: namesSchema.optional(),
         }),
       ])
       .default('image')
       .describe(
-        'What is there: an image, or a list of them; YAML or JSON in a text; the URL of something that has images and is not searched; nothing that is an image; or a mapping whose entries of these names make up an image',
+        'What is there: an image, or a list of them; what may be images; YAML or JSON in a text; nothing that is an image; or a mapping whose entries of these names, the first that are there, make up an image',
       ),
   })
   .refine(({ key, path }) => (key === undefined) !== (path === undefined), {

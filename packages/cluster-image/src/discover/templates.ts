@@ -5,7 +5,6 @@ export interface HiddenTemplates {
   restore(part: string): string;
 }
 
-const action = /\{\{[\s\S]*?\}\}/g;
 const onlyActions = /^\s*(?:\{\{(?:(?!\}\}).)*\}\}\s*)+$/;
 /** `{{ if … }}` and its like, with nothing but an end of its own after the rest of the line. */
 const wrapped =
@@ -21,7 +20,7 @@ export function hideTemplates(text: string): HiddenTemplates {
     hidden.push(found);
     return `xTEMPLATE${hidden.length - 1}x`;
   };
-  const flat = text.replace(action, (found, at: number) => {
+  const flat = replaceActions(text, (found, at) => {
     const breaks = found.split('\n').length - 1;
     if (breaks === 0) return found;
     const isAlone = text.slice(text.lastIndexOf('\n', at - 1) + 1, at).trim() === '';
@@ -29,10 +28,23 @@ export function hideTemplates(text: string): HiddenTemplates {
   });
   const lines = flat.split('\n').map((line) => {
     if (onlyActions.test(line)) return '';
-    return line.replace(wrapped, '$1$2').replace(action, hide);
+    return replaceActions(line.replace(wrapped, '$1$2'), hide);
   });
   return {
     text: lines.join('\n'),
     restore: (part) => part.replace(/xTEMPLATE(\d+)x/g, (word, at) => hidden[Number(at)] ?? word),
   };
+}
+
+/** Goes once through the text, however many actions are begun and never ended. */
+function replaceActions(text: string, by: (action: string, at: number) => string): string {
+  let result = '';
+  let done = 0;
+  for (let at = text.indexOf('{{'); at >= 0; at = text.indexOf('{{', done)) {
+    const end = text.indexOf('}}', at);
+    if (end < 0) break;
+    result += text.slice(done, at) + by(text.slice(at, end + 2), at);
+    done = end + 2;
+  }
+  return result + text.slice(done);
 }

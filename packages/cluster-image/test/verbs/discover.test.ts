@@ -43,7 +43,7 @@ describe('discover', () => {
       '  Kubefile:1',
       '',
       'looks like an image, and is not packed:',
-      '  docker.io/acme/sidecar:3  (manifests/pod.yaml:7, in args)',
+      '  docker.io/acme/sidecar:3  (manifests/pod.yaml:7, an argument of Pod)',
     ]);
     expect(discoverVerb.failed?.(found)).toBe(false);
   });
@@ -72,7 +72,7 @@ describe('discover', () => {
       [`${host}/acme/app:2`, 'absent'],
     ]);
     expect(discoverVerb.lines(found)).toContain(
-      `  ${host}/acme/app:1  (manifests/a.yaml:1, in args, found)`,
+      `  ${host}/acme/app:1  (manifests/a.yaml:1, an argument, found)`,
     );
     expect(found.images).toEqual([]);
   });
