@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse as NodeResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { isSeekable, type Range, rangeOf, type SeekableContent } from '@cluster-image/oci';
 import { failed, type Handler, type ServerResponse } from './answers.ts';
 
 export interface Exchanged {
@@ -81,16 +82,15 @@ async function send(
   idle: number,
 ): Promise<number> {
   let bytes = 0;
+  const sent = (count: number): void => {
+    bytes += count;
+  };
+  const wait: Wait = (moving) => stirring(socket, idle, moving);
   try {
-    if (body) {
-      for await (const chunk of body.content.open(body.range)) {
-        bytes += chunk.length;
-        if (!response.write(chunk) && !response.destroyed) {
-          await stirring(socket, idle, drained(response));
-        }
-        if (response.destroyed) return bytes;
-      }
-    }
+    if (body && isSeekable(body.content)) {
+      const range = rangeOf(body.content.size, body.range);
+      await sendPieces(body.content, range, response, wait, sent);
+    } else if (body) await sendChunks(body, response, wait, sent);
     // Until the last byte is taken.
     socket.setTimeout(idle);
     response.end();
@@ -98,6 +98,64 @@ async function send(
     response.destroy();
   }
   return bytes;
+}
+
+type Body = NonNullable<ServerResponse['body']>;
+type Wait = (moving: Promise<void>) => Promise<void>;
+type Sent = (bytes: number) => void;
+
+async function sendChunks(
+  { content, range }: Body,
+  response: NodeResponse,
+  wait: Wait,
+  sent: Sent,
+): Promise<void> {
+  for await (const chunk of content.open(range)) {
+    sent(chunk.length);
+    if (!response.write(chunk) && !response.destroyed) await wait(drained(response));
+    if (response.destroyed) return;
+  }
+}
+
+/** How much is read and written at a time, in bytes; two such pieces are in use. */
+const pieceSize = 256 * 1024;
+
+/** Sends a content by two pieces of memory, one of which is filled while the other is on its way. */
+async function sendPieces(
+  content: SeekableContent,
+  { start, end }: Range,
+  response: NodeResponse,
+  wait: Wait,
+  sent: Sent,
+): Promise<void> {
+  const reader = await content.seek();
+  const size = Math.min(pieceSize, end - start);
+  let [filled, writing] = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)];
+  let written = Promise.resolve();
+  try {
+    for (let at = start; at < end && !response.destroyed; at += filled.length) {
+      [filled, writing] = [writing, filled];
+      const piece = filled.subarray(0, end - at);
+      await reader.read(piece, at);
+      await wait(written);
+      sent(piece.length);
+      written = writtenTo(response, piece);
+    }
+    await wait(written);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Returns once the memory is free again, or nobody wants it any more. */
+function writtenTo(response: NodeResponse, piece: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    response.once('close', resolve);
+    response.write(piece, () => {
+      response.off('close', resolve);
+      resolve();
+    });
+  });
 }
 
 /** Waits for a client, whose connection is closed when nothing moves on it for too long. */

@@ -1,4 +1,12 @@
-import { type Content, type Digest, OciError, type Range, rangeOf } from '@cluster-image/oci';
+import {
+  type Content,
+  type ContentReader,
+  type Digest,
+  OciError,
+  type Range,
+  rangeOf,
+  type SeekableContent,
+} from '@cluster-image/oci';
 import { type FileSystem, ifExists, nodeFileSystem, onDisk } from './file-system.ts';
 
 /** Bytes asked of the operating system at a time: large enough that calls cost nothing beside the copying. */
@@ -30,8 +38,34 @@ export async function file(
 }
 
 /** The content of a file that is known to have so many bytes; nothing is asked until it is opened. */
-export function fileOfSize(path: string, size: number, fs: FileSystem): Content {
-  return { size, open: (range) => read(fs, path, size, rangeOf(size, range)) };
+export function fileOfSize(path: string, size: number, fs: FileSystem): SeekableContent {
+  return {
+    size,
+    open: (range) => read(fs, path, size, rangeOf(size, range)),
+    seek: () => seek(fs, path, size),
+  };
+}
+
+async function seek(fs: FileSystem, path: string, size: number): Promise<ContentReader> {
+  const handle = await onDisk(fs, path, () => fs.open(path, 'r'));
+  return {
+    async read(into, at) {
+      for (let done = 0; done < into.length; ) {
+        const { bytesRead } = await onDisk(fs, path, () =>
+          handle.read(into, done, into.length - done, at + done),
+        );
+        if (bytesRead === 0) throw changed(path, at + done, size);
+        done += bytesRead;
+      }
+    },
+    close: () => onDisk(fs, path, () => handle.close()),
+  };
+}
+
+function changed(path: string, actual: number, size: number): OciError {
+  return new OciError('SIZE_MISMATCH', `${path} has ${actual} bytes where ${size} were expected`, {
+    hint: 'The file changed while it was read; try again.',
+  });
 }
 
 /** Marks a content as the file that a store keeps for a digest, so that it can be linked instead of copied. */
@@ -59,9 +93,7 @@ async function* read(
     const buffer = Buffer.allocUnsafeSlow(Math.min(chunkSize, end - at));
     const { bytesRead } = await onDisk(fs, path, () => handle.read(buffer, 0, buffer.length, at));
     if (bytesRead > 0) return buffer.subarray(0, bytesRead);
-    throw new OciError('SIZE_MISMATCH', `${path} has ${at} bytes where ${size} were expected`, {
-      hint: 'The file changed while it was read; try again.',
-    });
+    throw changed(path, at, size);
   };
   let next: Promise<Uint8Array> | undefined = readAt(start);
   try {

@@ -7,7 +7,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, readAll } from '@cluster-image/oci';
+import { codeOf, isSeekable, readAll } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { noise, temporaryDirectory } from '@cluster-image/testing';
 import fc from 'fast-check';
@@ -83,4 +83,16 @@ test('a reader that leaves early closes the file', async () => {
     }
   }
   expect(open()).toBe(before);
+});
+
+test('a file is read into memory that is there, as far as it goes', async () => {
+  const content = await file(await written());
+  if (!content || !isSeekable(content)) throw new Error('not a file that can be read so');
+  const reader = await content.seek();
+  const into = Buffer.alloc(1000);
+  await reader.read(into, 17);
+  expect(into.equals(body.subarray(17, 1017))).toBe(true);
+  await reader.read(into.subarray(0, 0), size);
+  expect(codeOf(await reader.read(into, size - 999).catch((error) => error))).toBe('SIZE_MISMATCH');
+  await reader.close();
 });
