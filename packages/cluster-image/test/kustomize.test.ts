@@ -43,10 +43,13 @@ async function faults(
   const tree = directory(root);
   const { signal } = new AbortController();
   const plan = await planKustomizations(tree, await entriesBelow(tree, 'manifests'));
-  const built = kustomizeBuild(root, { cwd: root, variables: process.env }, signal, {
+  const build = kustomizeBuild(root, { cwd: root, variables: process.env }, signal, {
     ...(timeout !== undefined && { timeout }),
   });
-  const { images, unresolved } = await findInKustomizations(tree, plan, built, searchRules());
+  const { images, unresolved } = await findInKustomizations(tree, plan, {
+    build,
+    rules: searchRules(),
+  });
   expect(images).toEqual([]);
   return unresolved.map(({ reason, origin: { file, line } }) => `${file}:${line}: ${reason}`);
 }

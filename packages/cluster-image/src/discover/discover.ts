@@ -69,14 +69,20 @@ export async function discover(tree: Tree, options: DiscoverOptions): Promise<Di
     findAmong(tree, inManifests.filter(isManifest), (text, file) =>
       findInDocuments(text, file, { template: /\.tmpl$/i.test(file), rules }),
     ),
-    findInKustomizations(tree, plan, options.kustomize, rules),
+    findInKustomizations(tree, plan, { build: options.kustomize, rules, explain: options.explain }),
     findBelow(tree, 'images', belowImages, findInToolList(settings.search)),
     findInFiles(tree, toolLists, findInToolList(settings.search)),
     findInFiles(tree, ['images/skopeo/tar.txt'], findInArchiveList),
     findBases(tree, buildArguments, options.file),
     ignoredTexts(tree, settings),
     findInGivenLists(tree, settings),
-    findInImage(tree, { platforms, buildArguments, file: options.file, charts: inCharts }),
+    findInImage(tree, {
+      platforms,
+      buildArguments,
+      file: options.file,
+      charts: inCharts,
+      covered: plan.covered,
+    }),
   ]);
   const decide = decisions(settings, ignored);
   return {

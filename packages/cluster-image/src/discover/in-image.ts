@@ -25,6 +25,12 @@ export const manifestNames = /\.(?:ya?ml|json|tmpl)$/i;
 /** A list of images among manifests, as sealer has it. */
 export const manifestList = 'manifests/imageList';
 
+export interface FindInImage extends CopyOptions {
+  readonly charts: FindInCharts;
+  /** Files of the context that are parts of kustomizations, and no manifests by themselves. */
+  readonly covered: ReadonlySet<string>;
+}
+
 /**
  * The images of what the build file copies to where sealer looks for them: below `charts/` and
  * `manifests/` of the image, and in its applications. What the context has at these places itself is
@@ -34,11 +40,11 @@ export const manifestList = 'manifests/imageList';
  */
 export async function findInImage(
   tree: Tree,
-  { charts, ...options }: CopyOptions & { readonly charts: FindInCharts },
+  { charts, covered, ...options }: FindInImage,
 ): Promise<Findings> {
   const found: Findings[] = [];
   for (const copied of await copiedFiles(tree, options)) {
-    found.push(await findInCopied(tree, copied, charts));
+    found.push(await findInCopied(tree, copied, charts, covered));
   }
   return merge(found);
 }
@@ -47,6 +53,7 @@ async function findInCopied(
   tree: Tree,
   copied: CopiedFiles,
   options: FindInCharts,
+  covered: ReadonlySet<string>,
 ): Promise<Findings> {
   const files: TreeEntry[] = [];
   for await (const entry of copied.tree.entries()) {
@@ -84,7 +91,7 @@ async function findInCopied(
     if (!isList && !isDocument) return nothing;
     // The context is searched there anyway.
     const isKnown = origin.startsWith('manifests/') && (origin === manifestList || isDocument);
-    if (isKnown && !application) return nothing;
+    if ((isKnown && !application) || covered.has(origin)) return nothing;
     const { rules } = options;
     const found = await findIn(copied.tree, entry, (text, file) =>
       isList

@@ -23,6 +23,13 @@ export type BuiltKustomization =
 /** How many kustomizations are built at a time. */
 const buildsAtOnce = 4;
 
+export interface FindInKustomizations {
+  readonly build: BuildKustomization;
+  readonly rules: SearchRules;
+  /** Whether origins tell the line of what was built. */
+  readonly explain?: boolean | undefined;
+}
+
 /**
  * The images in what kustomizations are built to. One that cannot or must not be built is unresolved;
  * the others still count.
@@ -30,19 +37,17 @@ const buildsAtOnce = 4;
 export async function findInKustomizations(
   tree: Tree,
   { roots }: KustomizePlan,
-  build: BuildKustomization,
-  rules: SearchRules,
+  options: FindInKustomizations,
 ): Promise<Findings> {
   const queue = new PQueue({ concurrency: buildsAtOnce });
-  const found = roots.map((root) => queue.add(() => findInRoot(tree, root, build, rules)));
+  const found = roots.map((root) => queue.add(() => findInRoot(tree, root, options)));
   return merge(await Promise.all(found));
 }
 
 async function findInRoot(
   tree: Tree,
   root: KustomizationRoot,
-  build: BuildKustomization,
-  rules: SearchRules,
+  { build, rules, explain }: FindInKustomizations,
 ): Promise<Findings> {
   const { directory, file, refused } = root;
   if (refused.length > 0) return { ...nothing, unresolved: refused };
@@ -54,13 +59,26 @@ async function findInRoot(
   }
   const found = findInDocuments(built.manifests, file, { rules });
   const sourceOf = await kustomizeSources(tree, root, found, rules);
-  const origins = (text: string): readonly Origin[] => [{ file, ...sourceOf(text), via }];
+  const originOf = (text: string, { line }: Origin): Origin => ({
+    file,
+    ...sourceOf(text),
+    via,
+    ...(explain && line !== undefined && { rendered: line }),
+  });
+  const originsOf = (text: string, origins: readonly Origin[]): readonly Origin[] =>
+    origins.map((origin) => originOf(text, origin));
   return {
-    images: found.images.map((image) => ({ ...image, origins: origins(image.reference) })),
-    suspects: found.suspects.map((suspect) => ({ ...suspect, origins: origins(suspect.text) })),
+    images: found.images.map((image) => ({
+      ...image,
+      origins: originsOf(image.reference, image.origins),
+    })),
+    suspects: found.suspects.map((suspect) => ({
+      ...suspect,
+      origins: originsOf(suspect.text, suspect.origins),
+    })),
     unresolved: found.unresolved.map((entry) => ({
       ...entry,
-      origin: { file, ...sourceOf(entry.text), via },
+      origin: originOf(entry.text, entry.origin),
     })),
   };
 }

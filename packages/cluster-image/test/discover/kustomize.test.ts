@@ -18,6 +18,7 @@ interface FindIn {
   readonly settings?: KustomizeSettings;
   readonly variables?: Readonly<Record<string, string | undefined>>;
   readonly options?: KustomizeOptions;
+  readonly explain?: boolean;
 }
 
 async function planIn(root: string, settings?: KustomizeSettings): Promise<KustomizePlan> {
@@ -28,11 +29,11 @@ async function planIn(root: string, settings?: KustomizeSettings): Promise<Kusto
 /** Finds with the real kubectl, in a directory. */
 async function findIn(
   root: string,
-  { settings, variables, options }: FindIn = {},
+  { settings, variables, options, explain }: FindIn = {},
 ): Promise<Findings> {
   const plan = await planIn(root, settings);
   const build = builder(root, variables, options);
-  return findInKustomizations(directory(root), plan, build, searchRules());
+  return findInKustomizations(directory(root), plan, { build, rules: searchRules(), explain });
 }
 
 function builder(
@@ -172,6 +173,17 @@ patches:
     }
   });
 
+  test('tell the line of what they are built to, where that is asked for', async () => {
+    const files = {
+      'manifests/kustomization.yaml': 'namePrefix: a-\nresources: [pod.yaml]\n',
+      'manifests/pod.yaml': `# two\n# lines\n${pod('nginx:1')}`,
+    };
+    const { images } = await find(files, { explain: true });
+    expect(images.flatMap(({ origins }) => origins)).toEqual([
+      { file: 'manifests/pod.yaml', line: 9, via: 'kustomize build manifests', rendered: 7 },
+    ]);
+  });
+
   test('tell no line where several could be meant', async () => {
     const files = {
       'manifests/kustomization.yaml': 'resources: [a.yaml, b.yaml]\n',
@@ -260,8 +272,10 @@ describe('a context with kustomizations', () => {
       'manifests/app/kustomization.yaml':
         'resources: [pod.yaml]\nimages: [{name: placeholder, newName: quay.io/acme/app, newTag: v1}]\n',
       'manifests/app/pod.yaml': pod('placeholder:none'),
-      'deploy/kustomization.yaml': 'resources: [pod.yaml]\n',
-      'deploy/pod.yaml': pod('quay.io/acme/deployed:1'),
+      'deploy/kustomization.yaml':
+        'resources: [pod.yaml]\nimages: [{name: quay.io/acme/copied, newTag: v2}]\n',
+      'deploy/pod.yaml': pod('quay.io/acme/copied:v1'),
+      Kubefile: 'FROM scratch\nCOPY deploy manifests/deploy\n',
     });
     const references = async (settings: KustomizeSettings): Promise<readonly string[]> => {
       const { images } = await discover(directory(root), {
@@ -271,11 +285,14 @@ describe('a context with kustomizations', () => {
       });
       return images.map(({ reference }) => reference);
     };
-    const always = ['quay.io/acme/app:v1', 'quay.io/acme/beside:1', 'quay.io/acme/plain:1'];
-    expect(await references({})).toEqual(always);
-    expect(await references({ overlays: ['deploy'] })).toEqual(
-      [...always, 'quay.io/acme/deployed:1'].sort(),
-    );
+    const [app, beside, plain] = ['app:v1', 'beside:1', 'plain:1'].map((n) => `quay.io/acme/${n}`);
+    expect(await references({})).toEqual([app, beside, 'quay.io/acme/copied:v1', plain]);
+    expect(await references({ overlays: ['deploy'] })).toEqual([
+      app,
+      beside,
+      'quay.io/acme/copied:v2',
+      plain,
+    ]);
   });
 });
 
