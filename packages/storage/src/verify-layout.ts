@@ -1,6 +1,7 @@
 import {
   blobsOf,
   type Digest,
+  digestAlgorithm,
   digestContent,
   isDigest,
   isForeign,
@@ -69,7 +70,7 @@ export async function verifyLayout(
       const content = await disk.content(disk.path(path));
       // Whoever is interrupted leaves directories without a file in them, and nothing refers to those.
       if (!content) return;
-      const actual = await digestContent(content);
+      const actual = await digestContent(content, digestAlgorithm(name));
       bytes += content.size;
       if (actual === name) sound.add(name);
       else wrong(path, `holds ${actual}`);

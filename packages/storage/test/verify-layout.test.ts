@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Digest } from '@cluster-image/oci';
+import { bytes, type Digest, digestOf } from '@cluster-image/oci';
 import {
   distributionLayout,
   type LayoutReport,
@@ -41,6 +41,17 @@ test('a directory that is whole has no problems, and is counted', async () => {
     problems: [],
   });
   expect(await verify(await temporaryDirectory())).toMatchObject({ repositories: 0, problems: [] });
+});
+
+test('a directory whose digests are of sha512 is read by those', async () => {
+  const root = await temporaryDirectory();
+  const body = Buffer.from('by sha512');
+  const digest = digestOf(body, 'sha512');
+  await distributionLayout(root).putBlob('team/app', digest, bytes(body));
+  expect(await verify(root)).toMatchObject({ blobs: 1, bytes: body.length, problems: [] });
+  rewrite(join(root, layoutPaths.blob(digest)), flip);
+  const why = `holds ${digestOf(flip(body), 'sha512')}`;
+  expect((await verify(root)).problems).toContainEqual({ path: layoutPaths.blob(digest), why });
 });
 
 const blob = (digest: Digest): string => layoutPaths.blob(digest);
