@@ -5,11 +5,12 @@ import { contextCharts } from './context-charts.ts';
 import { discover } from './discover/discover.ts';
 import type { Discovery } from './discover/discovery.ts';
 import { tellCredentials } from './discover/given-lists.ts';
-import { helmTemplate } from './helm.ts';
+import { helmMark, helmTemplate } from './helm.ts';
 import { kustomizeBuild } from './kustomize.ts';
 import { requirePinnedCharts } from './lock/charts.ts';
 import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
+import { rememberedRenderings } from './remembered-renderings.ts';
 import { platformsOf, type Workspace } from './workspace.ts';
 
 /** A directory with a build file and what it builds upon. */
@@ -41,16 +42,26 @@ export interface DiscoverIn {
   readonly platforms?: readonly Platform[] | undefined;
   /** Whether origins tell lines of what was rendered, and values. */
   readonly explain?: boolean | undefined;
+  /** Puts nothing into the store. */
+  readonly leavesNothing?: boolean;
 }
 
 export async function discoverIn(
   { path, tree, charts: packed }: ContextDirectory,
-  { file, buildArguments, platforms, explain }: DiscoverIn,
+  { file, buildArguments, platforms, explain, leavesNothing }: DiscoverIn,
   workspace: Workspace,
 ): Promise<Discovery> {
   const { environment, context, configuration: settings } = workspace;
-  const render = helmTemplate(path, environment, context.signal);
-  const kustomize = kustomizeBuild(path, environment, context.signal, settings.kustomize);
+  const { signal } = context;
+  const helm = helmTemplate(path, environment, signal);
+  const render = leavesNothing
+    ? helm
+    : rememberedRenderings(helm, {
+        tree,
+        renderings: workspace.store.renderings,
+        mark: () => helmMark(path, environment, signal),
+      });
+  const kustomize = kustomizeBuild(path, environment, signal, settings.kustomize);
   const options = {
     render,
     kustomize,
@@ -68,8 +79,6 @@ export interface LockedIn extends DiscoverIn {
   readonly platforms: readonly Platform[];
   /** What pins the images of the context. */
   readonly command: string;
-  /** Does not ask the store to hold on to what is pinned. */
-  readonly leavesNothing?: boolean;
 }
 
 export interface LockedContext {

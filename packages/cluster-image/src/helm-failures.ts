@@ -1,5 +1,6 @@
 import { OciError } from '@cluster-image/oci';
 import type { ChartToRender } from './discover/charts.ts';
+import { printable } from './printable.ts';
 import type { Outcome } from './sandboxed.ts';
 
 type Failed = Extract<Outcome, { type: 'failed' }>;
@@ -11,28 +12,34 @@ const longest = 600;
  * Why helm did not render a chart, in its own words as far as they are about the chart: INPUT_INVALID,
  * or TOOL for a helm that does not know its flags.
  */
-export function whyNotRendered({ stopped, stderr }: Failed, chart: ChartToRender): OciError {
+export function whyNotRendered(
+  { stopped, stderr }: Failed,
+  chart: ChartToRender,
+  root: string,
+): OciError {
   if (stopped !== undefined) return new OciError('INPUT_INVALID', `helm ${stopped}`);
   if (/unknown flag/.test(stderr)) {
-    return new OciError('TOOL', said(stderr, chart), { hint: 'Install helm 3.16 or later.' });
+    return new OciError('TOOL', said(stderr, chart, root), { hint: 'Install helm 3.16 or later.' });
   }
   const hint = /missing in charts\/ directory/.test(stderr)
     ? 'Run `helm dependency build` on the chart and commit its charts/ directory.'
     : /execution error at|executing "|error calling/.test(stderr)
       ? valuesHint(stderr, chart)
       : undefined;
-  return new OciError('INPUT_INVALID', said(stderr, chart), { hint });
+  return new OciError('INPUT_INVALID', said(stderr, chart, root), { hint });
 }
 
 /** What helm said, on one line, without what is about this machine or about helm. */
-function said(stderr: string, { file, path }: ChartToRender): string {
+function said(stderr: string, { file, path }: ChartToRender, root: string): string {
   const lines = stderr.split('\n').map((line) => line.trim());
   const about = lines.filter((line) => line !== '' && !noise.some((each) => each.test(line)));
   const text = about
     .join(' ')
     .replace(/^Error: /, '')
     .replace(/^INSTALLATION FAILED: /, '');
-  const plain = file === undefined ? text : text.replaceAll(file, path);
+  const plain = printable(
+    (file === undefined ? text : text.replaceAll(file, path)).replaceAll(`${root}/`, ''),
+  );
   return plain.length > longest ? `${plain.slice(0, longest)} …` : plain;
 }
 

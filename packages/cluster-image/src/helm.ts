@@ -1,9 +1,10 @@
-import { OciError, throwIfAborted } from '@cluster-image/oci';
-import { asFiles } from '@cluster-image/storage';
+import { basename } from 'node:path';
+import { OciError, readAll, slice, throwIfAborted } from '@cluster-image/oci';
+import { asFiles, file, fileMark } from '@cluster-image/storage';
 import type { ChartToRender, RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
 import { whyNotRendered } from './helm-failures.ts';
-import { findProgram, runSandboxed } from './sandboxed.ts';
+import { findProgram, runSandboxed, type SandboxedProgram } from './sandboxed.ts';
 
 /** How long a chart may take to render, in milliseconds. */
 const renderTimeout = 60_000;
@@ -36,20 +37,37 @@ export function helmTemplate(
   };
 
   async function render(chart: ChartToRender): Promise<string> {
-    const outcome = await runSandboxed(
-      {
-        program: await findHelm(variables.PATH),
-        args: argumentsFor(chart),
-        cwd: root,
-        variables: { PATH: variables.PATH, ...isolation },
-        timeout,
-        outputLimit,
-        memoryLimit,
-      },
-      signal,
-    );
+    const { PATH } = variables;
+    const program = await findHelm(PATH);
+    const job = sandboxed(program, argumentsFor(chart), root, PATH);
+    const outcome = await runSandboxed({ ...job, timeout }, signal);
     if (outcome.type === 'ended') return outcome.stdout;
-    throw whyNotRendered(outcome, chart);
+    throw whyNotRendered(outcome, chart, root);
+  }
+}
+
+/**
+ * What tells the helm on the PATH from any other. One that is a program itself is not run for that;
+ * what only stands for it is asked for its version. Throws TOOL where there is none, and ABORTED.
+ */
+export async function helmMark(
+  root: string,
+  { variables }: Environment,
+  signal: AbortSignal,
+): Promise<string> {
+  const program = await findHelm(variables.PATH);
+  const mark = await fileMark(program);
+  const content = await file(mark.path);
+  const begin = content && slice(content, { start: 0, end: Math.min(2, content.size) });
+  const isScript = begin && new TextDecoder().decode(await readAll(begin, 2)) === '#!';
+  // Version managers have links to themselves.
+  const isItself = !isScript && basename(mark.path).startsWith('helm');
+  const version = isItself ? undefined : await run(['version', '--short']);
+  return JSON.stringify([mark, version]);
+
+  async function run(args: readonly string[]): Promise<string> {
+    const outcome = await runSandboxed(sandboxed(program, args, root, variables.PATH), signal);
+    return outcome.type === 'ended' ? outcome.stdout : outcome.stderr;
   }
 }
 
@@ -62,8 +80,18 @@ async function findHelm(path: string | undefined): Promise<string> {
   });
 }
 
+function sandboxed(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  path: string | undefined,
+): SandboxedProgram {
+  const variables = { PATH: path, ...isolation };
+  return { program, args, cwd, variables, timeout: renderTimeout, outputLimit, memoryLimit };
+}
+
 /** What helm is told for a chart. Nothing that somebody wrote is read as another flag. */
-function argumentsFor(chart: ChartToRender): readonly string[] {
+export function argumentsFor(chart: ChartToRender): readonly string[] {
   const { path, file, release, namespace, kubeVersion, apiVersions, values, set, tests } = chart;
   return [
     'template',

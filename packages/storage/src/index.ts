@@ -8,6 +8,7 @@ export * from './distribution-layout.ts';
 export { layoutPaths } from './distribution-paths.ts';
 export * from './distribution-reader.ts';
 export * from './file.ts';
+export * from './file-mark.ts';
 export { type FileSystem, nodeFileSystem } from './file-system.ts';
 export { saveFile } from './file-writer.ts';
 export * from './gunzip.ts';

@@ -159,6 +159,19 @@ async function gather(
   await addBelow(tree, directory, '', { at, ignores, found });
 }
 
+/**
+ * Every file of a chart by its path in it, through links, those included that it ignores. Throws
+ * INPUT_INVALID where these are too many.
+ */
+export async function allFiles(
+  tree: Tree,
+  directory: string,
+): Promise<ReadonlyMap<string, Content>> {
+  const found = new Map<string, Content>();
+  await addBelow(tree, directory, '', { at: '', ignores: () => false, found });
+  return found;
+}
+
 interface Gathering {
   readonly at: string;
   readonly ignores: Ignores;
