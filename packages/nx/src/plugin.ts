@@ -17,6 +17,13 @@ export interface PluginOptions {
  */
 const format = 2;
 
+/**
+ * What a chart or a kustomization comes to may change with the tool; without one the task itself will
+ * say so.
+ */
+const helmVersion = 'helm version --short || echo none';
+const kustomizeVersion = 'kustomize version || kubectl version --client || echo none';
+
 const buildFiles = ['Sealfile', 'Kubefile'];
 const projectFiles = ['project.json', 'package.json'];
 
@@ -25,10 +32,20 @@ const projectFiles = ['project.json', 'package.json'];
  * files only, so it costs next to nothing and no broken file can break the project graph.
  */
 export const createNodes: CreateNodes<PluginOptions> = [
-  '**/{Sealfile,Kubefile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz}',
+  '**/{Sealfile,Kubefile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz,kustomization.yaml,kustomization.yml,Kustomization}',
   (files, options = {}) => {
     const known = new Set(files);
     const charts = new Set(files.flatMap(chartsOf));
+    const kustomizations = files.filter((file) =>
+      /^kustomization(?:\.ya?ml)?$/i.test(posix.basename(file)),
+    );
+    const versionsFor = (root: string): readonly string[] => [
+      ...(charts.has(root) ? [helmVersion] : []),
+      ...(known.has(posix.join(root, 'cluster-image.json')) ||
+      kustomizations.some((file) => file.startsWith(posix.join(root, 'manifests/')))
+        ? [kustomizeVersion]
+        : []),
+    ];
     const roots = new Map<string, string>();
     for (const file of [...files].sort()) {
       const root = posix.dirname(file);
@@ -39,7 +56,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
         roots.set(root, file);
       }
     }
-    return [...roots].map(([root, file]) => [file, project(root, charts.has(root), options)]);
+    return [...roots].map(([root, file]) => [file, project(root, versionsFor(root), options)]);
   },
 ];
 
@@ -56,7 +73,11 @@ function chartsOf(file: string): readonly string[] {
   return match ? [match[1] ?? '.'] : [];
 }
 
-function project(root: string, hasCharts: boolean, options: PluginOptions): CreateNodesResult {
+function project(
+  root: string,
+  versions: readonly string[],
+  options: PluginOptions,
+): CreateNodesResult {
   const {
     lockTargetName = 'lock-images',
     cacheTargetName = 'cache-images',
@@ -69,8 +90,7 @@ function project(root: string, hasCharts: boolean, options: PluginOptions): Crea
   const inputs: TargetConfiguration['inputs'] = [
     '{projectRoot}/**/*',
     ...['dist', 'registry', 'node_modules'].map((path) => `!{projectRoot}/${path}/**/*`),
-    // What a chart renders to may change with helm; without helm the task itself will say so.
-    ...(hasCharts ? [{ runtime: 'helm version --short || echo none' }] : []),
+    ...versions.map((runtime) => ({ runtime })),
     { externalDependencies: [] },
   ];
   const target = (

@@ -89,6 +89,20 @@ describe('inferred targets', () => {
     expect(deeper['build-image']?.inputs).not.toContainEqual(helm);
   });
 
+  test('depend on kustomize only where there is a kustomization, or a configuration that may name one', async () => {
+    const kustomize = { runtime: 'kustomize version || kubectl version --client || echo none' };
+    const targetsWith = (file: string) => targetsOf(['a/Kubefile', 'a/project.json', file], 'a');
+    const some = ['manifests/kustomization.yaml', 'manifests/b/kustomization.yml'];
+    for (const file of [...some, 'manifests/b/c/Kustomization', 'cluster-image.json']) {
+      const { 'build-image': build } = await targetsWith(`a/${file}`);
+      expect(build?.inputs).toContainEqual(kustomize);
+    }
+    for (const file of ['a/deploy/kustomization.yaml', 'b/manifests/kustomization.yaml']) {
+      const { 'build-image': build } = await targetsWith(file);
+      expect(build?.inputs).not.toContainEqual(kustomize);
+    }
+  });
+
   test('take no part of what a build makes as input', async () => {
     const { 'build-image': build } = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
     for (const made of ['dist', 'registry', 'node_modules']) {
@@ -114,6 +128,13 @@ describe('inferred targets', () => {
     expect(targets['build-image']?.options).toMatchObject({ context: '.', thin: 'dist/image' });
     expect(targets['build-image']?.inputs).toContainEqual({
       runtime: 'helm version --short || echo none',
+    });
+    const kustomized = await targetsOf(
+      ['Kubefile', 'package.json', 'manifests/kustomization.yaml'],
+      '.',
+    );
+    expect(kustomized['build-image']?.inputs).toContainEqual({
+      runtime: 'kustomize version || kubectl version --client || echo none',
     });
   });
 });
