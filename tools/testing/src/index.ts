@@ -7,3 +7,4 @@ export * from './removable-contract.ts';
 export * from './spool-contract.ts';
 export * from './temporary.ts';
 export * from './tls.ts';
+export * from './unsynced.ts';

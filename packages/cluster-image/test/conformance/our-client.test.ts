@@ -1,11 +1,11 @@
 import { handler, listen, network } from '@cluster-image/distribution';
 import { createContext } from '@cluster-image/oci';
 import { distributionLayout, openStore } from '@cluster-image/storage';
-import { registryContract, temporaryDirectory } from '@cluster-image/testing';
+import { registryContract, temporaryDirectory, unsynced } from '@cluster-image/testing';
 
 const registries = {
-  'a registry directory': distributionLayout,
-  'a content store': (root: string) => openStore(root).registry,
+  'a registry directory': (root: string) => distributionLayout(root, { fs: unsynced }),
+  'a content store': (root: string) => openStore(root, unsynced).registry,
 };
 
 for (const [name, open] of Object.entries(registries)) {

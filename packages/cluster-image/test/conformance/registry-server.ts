@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { handler, type Listening, listen } from '@cluster-image/distribution';
 import type { Digest } from '@cluster-image/oci';
 import { type DistributionLayout, distributionLayout, verifyLayout } from '@cluster-image/storage';
-import { temporaryDirectory } from '@cluster-image/testing';
+import { temporaryDirectory, unsynced } from '@cluster-image/testing';
 import { expect, onTestFinished } from 'vitest';
 
 export interface Answer {
@@ -34,7 +34,7 @@ export interface RegistryServer {
  */
 export async function registryServer({ mayLeaveUploads = false } = {}): Promise<RegistryServer> {
   const root = await temporaryDirectory();
-  const layout = distributionLayout(root);
+  const layout = distributionLayout(root, { fs: unsynced });
   const listening = await listen(
     handler(layout, { pushes: layout, deletes: layout, referring: layout }),
   );
