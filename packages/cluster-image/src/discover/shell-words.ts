@@ -64,7 +64,7 @@ export function wordReader(
       if (length > (isSplit ? longestSplit : longestText)) return tooMuch(word);
       const [first = '', ...others] = isSplit ? text.split(/\s+/) : [text];
       if (fields.length + others.length > mostFields) return tooMuch(word);
-      if (text === undefined) add(part.text, false, !isQuoted);
+      if (text === undefined) add(part.text, false, !isQuoted || isList(part.text));
       else if (first !== '' || !isSplit) add(first);
       for (const other of others) {
         end();
@@ -130,6 +130,11 @@ export function wordReader(
     if (isSet) return value;
     return operator.endsWith('?') ? undefined : textOf(operand);
   }
+}
+
+/** What is several words even in quotes: `"$@"` and `"${list[@]}"`. */
+function isList(quoted: string): boolean {
+  return /^"\$(?:@|\{\w+\[@\]\}|\{@\})"$/.test(quoted);
 }
 
 function tooMuch({ text }: Word): readonly Field[] {

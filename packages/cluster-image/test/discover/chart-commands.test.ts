@@ -242,6 +242,16 @@ describe('scripts of the context', () => {
     ]);
   });
 
+  test('leave out lists, which may be any number of words', async () => {
+    const has = script('list=(--set a=b)\nhelm upgrade -i "${list[@]}" web "$@" charts/web $*\n');
+    expect(await lines(image('CMD ["bash scripts/init.sh"]'), has)).toEqual([
+      'helm template web charts/web',
+      '? "${list[@]}" scripts/init.sh:2',
+      '? "$@" scripts/init.sh:2',
+      '? $* scripts/init.sh:2',
+    ]);
+  });
+
   test('have loops over words, and functions with what is known when they end', async () => {
     const has = script(
       'install() { helm install "$1" charts/web -n "$NS" --set f=1; }\nNS=ns\nfor name in a b; do helm install $name charts/$name-*.tgz charts/web; helm install $name charts/web; done\nfor c in charts/*; do helm install x "$c"; done\ninstall\n',
