@@ -21,12 +21,23 @@ export function whyNotRendered(
   if (/unknown flag/.test(stderr)) {
     return new OciError('TOOL', said(stderr, chart, root), { hint: 'Install helm 3.16 or later.' });
   }
-  const hint = /missing in charts\/ directory/.test(stderr)
-    ? 'Run `helm dependency build` on the chart and commit its charts/ directory.'
-    : /execution error at|executing "|error calling/.test(stderr)
-      ? valuesHint(stderr, chart)
-      : undefined;
+  const hint = hintFor(stderr, chart);
   return new OciError('INPUT_INVALID', said(stderr, chart, root), { hint });
+}
+
+function hintFor(stderr: string, chart: ChartToRender): string | undefined {
+  if (/missing in charts\/ directory/.test(stderr)) {
+    return 'Run `helm dependency build` on the chart and commit its charts/ directory.';
+  }
+  if (/chart requires kubeVersion/.test(stderr)) {
+    return `Give that of the cluster as ${settingOf(chart, 'kubeVersion')}.`;
+  }
+  const isOfTemplate = /execution error at|executing "|error calling/.test(stderr);
+  return isOfTemplate ? valuesHint(stderr, chart) : undefined;
+}
+
+function settingOf({ path }: ChartToRender, option: string): string {
+  return `charts.${JSON.stringify(path)}.${option} in cluster-image.json`;
 }
 
 /** What helm said, on one line, without what is about this machine or about helm. */
@@ -52,9 +63,9 @@ const noise: readonly RegExp[] = [
 ];
 
 /** Which value it is about where that can be seen, and where values are given. */
-function valuesHint(stderr: string, { path }: ChartToRender): string {
+function valuesHint(stderr: string, chart: ChartToRender): string {
   const [, name = '<chart name>'] = /([\w.-]+)\/(?:charts|templates)\//.exec(stderr) ?? [];
   const asked = /<[^>]*?\.Values\.([\w.]+)[^>]*>:?\s+nil pointer/.exec(stderr)?.[1];
   const what = asked === undefined ? 'Values that it needs are given' : `Give ${asked}`;
-  return `${what} in charts/${name}.values.yaml, or as charts.${JSON.stringify(path)}.set in cluster-image.json.`;
+  return `${what} in charts/${name}.values.yaml, or as ${settingOf(chart, 'set')}.`;
 }

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { directory } from '@cluster-image/storage';
+import { bytes, readAll } from '@cluster-image/oci';
+import { directory, tarball } from '@cluster-image/storage';
 import { temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { findInCharts } from '../../src/discover/charts.ts';
@@ -39,6 +40,13 @@ async function unrendered(found: Promise<Findings>): Promise<Unresolved> {
   expect(unresolved).toHaveLength(1);
   if (!only) throw new Error('all was rendered');
   return only;
+}
+
+/** An archive with one file of zeros. */
+async function tarOf(path: string, size: number): Promise<Uint8Array> {
+  const content = bytes(Buffer.alloc(size));
+  const tar = tarball([{ type: 'file', path, mode: 0o644, content }]);
+  return readAll(tar, tar.size);
 }
 
 describe('a chart', () => {
@@ -216,6 +224,31 @@ describe('Y06: a chart that cannot be right', () => {
       /nil pointer .* Give image\.own\.tag in charts\/web\.values\.yaml, or as /,
     );
     expect(origin).toMatchObject({ file: 'charts/web/templates/pod.yaml', line: 7 });
+  });
+
+  test('a version of Kubernetes that is too old can be said to be another', async () => {
+    const root = await contextDirectory({
+      'charts/web/Chart.yaml': chartFile('web', 'kubeVersion: ">=1.99"\n'),
+      'charts/web/templates/pod.yaml': pod('a.io/b:1'),
+    });
+    expect((await unrendered(find(root))).reason).toMatch(
+      /requires kubeVersion: >=1\.99 .* Give that of the cluster as charts\."charts\/web"\.kubeVersion in /,
+    );
+    const { images } = await find(root, { 'charts/web': { kubeVersion: '1.99' } });
+    expect(images).toHaveLength(1);
+  });
+
+  test('a packed chart in it that unpacks to far more than a chart', async () => {
+    const root = await contextDirectory({
+      'charts/web/Chart.yaml': chartFile('web'),
+      'charts/web/charts/bomb-1.0.0.tgz': gzipSync(
+        await tarOf('bomb/values.yaml', 101 * 1024 * 1024),
+        { level: 1 },
+      ),
+    });
+    expect((await unrendered(find(root))).reason).toMatch(
+      /larger than the maximum|over 104857600 bytes/,
+    );
   });
 
   test('one that cannot be rendered does not hide the others', async () => {
