@@ -1,10 +1,11 @@
 import { dirname, join, resolve } from 'node:path';
-import { isHost, OciError, parsePlatform, readAll } from '@cluster-image/oci';
+import { isHost, OciError, parsePlatform, parseReference, readAll } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { sealerImageTypes } from './assemble/sealer-image.ts';
 import { discoverShape } from './discover/settings.ts';
 import { type Fault, readJson } from './json-text.ts';
+import { formatLocation, parseLocation } from './location.ts';
 
 export const configurationName = 'cluster-image.json';
 
@@ -86,6 +87,17 @@ const registriesSchema = z
     }
   });
 
+function isImageName(text: string): boolean {
+  return /^[^@]+$/.test(text) && !/:[^/]*$/.test(text) && readable(parseReference)(text);
+}
+
+const builtLocation = z
+  .string()
+  .refine(readable(parseLocation), { error: 'not the location of an image' })
+  .refine((text) => !/^(?:registry|docker):/.test(text), {
+    error: 'not where this workspace builds an image',
+  });
+
 /** `cluster-image.json`, beside the build file or at the root of the workspace. */
 export const configurationSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -107,6 +119,15 @@ export const configurationSchema = z.strictObject({
     .optional()
     .describe(
       'Locations of earlier cluster images, whose parts are taken before any upstream is asked',
+    ),
+  workspaceImages: z
+    .record(
+      z.string().refine(isImageName, { error: 'not the name of an image, without a tag' }),
+      builtLocation,
+    )
+    .optional()
+    .describe(
+      'Images that this workspace builds itself, by name without a tag, and where they are built: a thin image or OCI layout as oci:DIR, an archive, or docker-daemon:NAME',
     ),
   registries: registriesSchema
     .optional()
@@ -144,6 +165,9 @@ function combined(shared: Configuration, own: Configuration): Configuration {
     ...general,
     ...own,
     registries: { ...shared.registries, ...own.registries },
+    ...((own.workspaceImages || shared.workspaceImages) && {
+      workspaceImages: { ...shared.workspaceImages, ...own.workspaceImages },
+    }),
     ...((own.resolve || shared.resolve) && { resolve: { ...shared.resolve, ...own.resolve } }),
     ...both('search'),
     ...both('accept'),
@@ -181,5 +205,20 @@ function withPaths(configuration: Configuration, path: string): Configuration {
       }),
     },
   ]);
-  return { ...configuration, registries: Object.fromEntries(registries) };
+  const images = Object.entries(configuration.workspaceImages ?? {}).map(
+    ([name, location]) => [name, locationFrom(path, location)] as const,
+  );
+  return {
+    ...configuration,
+    registries: Object.fromEntries(registries),
+    ...(images.length > 0 && { workspaceImages: Object.fromEntries(images) }),
+  };
+}
+
+/** The same location, its path in full. */
+function locationFrom(directory: string, text: string): string {
+  const location = parseLocation(text);
+  return 'path' in location
+    ? formatLocation({ ...location, path: resolve(directory, location.path) })
+    : text;
 }

@@ -3,15 +3,17 @@ import { type Content, OciError, type Platform, type Tree } from '@cluster-image
 import { asFiles, directory } from '@cluster-image/storage';
 import { contextCharts } from './context-charts.ts';
 import { discover } from './discover/discover.ts';
-import type { Discovery } from './discover/discovery.ts';
+import { type Discovery, merge, nothing } from './discover/discovery.ts';
 import { tellCredentials } from './discover/given-lists.ts';
 import { helmMark, helmTemplate } from './helm.ts';
+import { findBases } from './kubefile/bases.ts';
 import { kustomizeBuild } from './kustomize.ts';
 import { requirePinnedCharts } from './lock/charts.ts';
 import { driftOf, requirePinned, requireResolved, tellSuspects } from './lock/check.ts';
 import { cutDown, type Lockfile, lockfileName, pinsOf, readLockfile } from './lock/lockfile.ts';
 import { rememberedRenderings } from './remembered-renderings.ts';
 import { platformsOf, type Workspace } from './workspace.ts';
+import { builtPins, withBuilt } from './workspace-images.ts';
 
 /** A directory with a build file and what it builds upon. */
 export interface ContextDirectory {
@@ -37,6 +39,8 @@ export async function openContext(path: string): Promise<ContextDirectory> {
 
 export interface DiscoverIn {
   readonly file?: string | undefined;
+  /** Looks at nothing but the build file. */
+  readonly bare?: boolean | undefined;
   readonly buildArguments: Readonly<Record<string, string>>;
   /** Those to build for; else what the configuration says. */
   readonly platforms?: readonly Platform[] | undefined;
@@ -48,9 +52,13 @@ export interface DiscoverIn {
 
 export async function discoverIn(
   { path, tree, charts: packed }: ContextDirectory,
-  { file, buildArguments, platforms, explain, leavesNothing }: DiscoverIn,
+  { file, bare, buildArguments, platforms, explain, leavesNothing }: DiscoverIn,
   workspace: Workspace,
 ): Promise<Discovery> {
+  if (bare) {
+    const images = await findBases(tree, buildArguments, file);
+    return { ...nothing, bases: merge([{ ...nothing, images }]).images };
+  }
   const { environment, context, configuration: settings } = workspace;
   const { signal } = context;
   const helm = helmTemplate(path, environment, signal);
@@ -72,7 +80,8 @@ export async function discoverIn(
     ...(file !== undefined && { file }),
   };
   await tellCredentials(tree, settings, context);
-  return asFiles(packed, (charts) => discover(tree, { ...options, charts }));
+  const found = await asFiles(packed, (charts) => discover(tree, { ...options, charts }));
+  return withBuilt(found, settings);
 }
 
 export interface LockedIn extends DiscoverIn {
@@ -89,8 +98,8 @@ export interface LockedContext {
 }
 
 /**
- * A context and its lockfile, cut down to what the context refers to and to these platforms. Throws
- * LOCK_DRIFT where it does not pin all of that, INPUT_INVALID where the context refers to what cannot
+ * A context and its lockfile, cut down to what the context refers to and to these platforms, and with
+ * what the workspace has built of it by now. Throws LOCK_DRIFT where it does not pin all of the rest, INPUT_INVALID where the context refers to what cannot
  * be told. The store holds on to all that the lockfile pins from then on.
  */
 export async function lockedContext(
@@ -111,5 +120,17 @@ export async function lockedContext(
   requireResolved(discovery);
   tellSuspects(discovery, workspace.configuration, workspace.context);
   requirePinned(driftOf(discovery, lockfile, platforms), command);
-  return { lockfile: { ...cutDown(lockfile, discovery, platforms), charts }, directory, discovery };
+  const pinned = { ...cutDown(lockfile, discovery, platforms), charts };
+  const { built = [] } = discovery;
+  if (built.length === 0) return { lockfile: pinned, directory, discovery };
+  if (leavesNothing) {
+    throw new OciError('USAGE', 'images of the workspace are brought through the store', {
+      hint: 'Leave out --no-store.',
+    });
+  }
+  const images = {
+    ...pinned.images,
+    ...(await builtPins(built, platforms, directory.tree, workspace)),
+  };
+  return { lockfile: { ...pinned, images }, directory, discovery };
 }

@@ -56,6 +56,14 @@ export interface Discovery {
   readonly bases: readonly Found[];
   readonly suspects: readonly Suspect[];
   readonly unresolved: readonly Unresolved[];
+  /** What goes into the registry as well, and is built in this workspace; absent where there is none. */
+  readonly built?: readonly Built[];
+}
+
+/** An image that the workspace builds itself. */
+export interface Built extends Found {
+  /** Where it is, once it is built: `oci:/work/apps/api/dist/image`. */
+  readonly location: string;
 }
 
 /** What one file, or one rendered chart, has to say. */

@@ -95,9 +95,11 @@ export function lockCommand(given: {
   readonly file?: string | undefined;
   readonly platform: readonly string[];
   readonly buildArg?: readonly string[];
+  readonly bare?: boolean;
 }): string {
-  const { context, file, platform, buildArg = [] } = given;
+  const { context, file, platform, buildArg = [], bare = false } = given;
   const flags = [
+    ...(bare ? ['--bare'] : []),
     ...(file === undefined ? [] : ['--file', file]),
     ...platform.flatMap((each) => ['--platform', each]),
     ...buildArg.flatMap((each) => ['--build-arg', each]),

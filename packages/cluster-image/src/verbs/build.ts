@@ -103,6 +103,7 @@ export const buildVerb: Verb<typeof options, Built> = {
         opened,
         {
           file: given.file,
+          bare: given.bare,
           platforms,
           buildArguments,
           command: lockCommand(given),

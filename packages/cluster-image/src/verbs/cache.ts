@@ -40,7 +40,7 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
       const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const { lockfile } = await lockedContext(
         directory,
-        { file: given.file, platforms, buildArguments, command: lockCommand(given) },
+        { ...given, platforms, buildArguments, command: lockCommand(given) },
         workspace,
       );
       const sources = { upstream: network.upstream, tree: directory.tree, engines };

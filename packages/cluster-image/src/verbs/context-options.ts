@@ -10,6 +10,10 @@ export const contextOptions = z.object({
     .optional()
     .describe('Build file in the context; else Sealfile, Kubefile, Dockerfile or Containerfile'),
   buildArg: z.array(z.string()).default([]).describe('Value for an ARG, NAME=VALUE'),
+  bare: z
+    .boolean()
+    .default(false)
+    .describe('Only what the build file says: not the images of charts, manifests and lists'),
 });
 
 export const platformOption = z.object({
