@@ -1,6 +1,5 @@
 import { type Content, codeOf, OciError, readAll, type Tree } from '@cluster-image/oci';
 import PQueue from 'p-queue';
-import type { Document } from 'yaml';
 import { followed, target } from '../follow.ts';
 import type { BuildFileCommands } from '../kubefile/commands.ts';
 import { findChartCommands } from './chart-commands.ts';
@@ -250,8 +249,8 @@ async function findInRendering(
   });
   return findInDocuments(rendered, path, {
     ...(rules && { rules }),
-    origin: (line, document) => ({
-      ...placeOf(line, sourceOf(document)),
+    origin: (line, head) => ({
+      ...placeOf(line, sourceOf(head)),
       ...(explain && { rendered: line }),
     }),
   });
@@ -267,9 +266,8 @@ async function findInRendering(
 }
 
 /** The template that helm says a document comes from, without the chart's own name in front. */
-function sourceOf(document: Document | undefined): string | undefined {
-  const comment = [document?.commentBefore, document?.contents?.commentBefore].join('\n');
-  return /^ ?Source: [^/\n]+\/(.+)$/m.exec(comment)?.[1];
+function sourceOf(head: string): string | undefined {
+  return /^# ?Source: [^/\n]+\/(.+)$/m.exec(head)?.[1];
 }
 
 /** Where helm says that a chart failed, as far as that is a file of the context. */

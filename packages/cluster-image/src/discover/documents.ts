@@ -1,6 +1,7 @@
 import { OciError } from '@cluster-image/oci';
-import { Composer, Document, Lexer, LineCounter, Parser } from 'yaml';
+import { Composer, type Document, Lexer, LineCounter, Parser } from 'yaml';
 import { type Findings, nothing, type Origin, together } from './discovery.ts';
+import { jsonNodes } from './plain-json.ts';
 import { plainNodes } from './plain-yaml.ts';
 import { type Reading, readImages } from './read-images.ts';
 import { type SearchRules, searchRules } from './search-rules.ts';
@@ -19,8 +20,12 @@ export interface DocumentsOptions {
   readonly template?: boolean;
   /** Where images are in objects; by default what is known of objects. */
   readonly rules?: SearchRules;
-  /** Where a line of a document was seen; by default at that line of the file. */
-  readonly origin?: (line: number, document: Document | undefined) => Origin;
+  /**
+   * Where a line of a document was seen; by default at that line of the file.
+   *
+   * @param head the lines above the contents of the document, such as the comment that helm puts there
+   */
+  readonly origin?: (line: number, head: string) => Origin;
 }
 
 /**
@@ -46,13 +51,11 @@ export function findInDocuments(
     const found: Findings[] = [];
     for (const part of splitDocuments(text)) {
       if (!rules.mayMention(part.text)) continue;
-      const plain = plainNodes(part.text);
+      const head = headOf(part.text);
+      const plain = plainNodes(part.text) ?? jsonNodes(part.text);
       if (plain) {
-        const document = origin && headOf(part.text);
-        found.push(
-          read(plain, (at, further) => originOf(part.line + at + further, document), depth),
-        );
-      } else if (!readWhole(part, originOf, depth, found)) break;
+        found.push(read(plain, (at, further) => originOf(part.line + at + further, head), depth));
+      } else if (!readWhole(part, head, originOf, depth, found)) break;
     }
     return together(found);
   }
@@ -60,6 +63,7 @@ export function findInDocuments(
   /** Reads what may be any YAML; false where that was too much. */
   function readWhole(
     part: TextPart,
+    head: string,
     originOf: NonNullable<DocumentsOptions['origin']>,
     depth: number,
     into: Findings[],
@@ -68,7 +72,7 @@ export function findInDocuments(
     try {
       for (const document of boundedDocuments(part.text, lines, () => --parts)) {
         const originAt = (offset: number, further = 0): Origin =>
-          originOf(part.line + lines.linePos(offset).line - 1 + further, document);
+          originOf(part.line + lines.linePos(offset).line - 1 + further, head);
         const [error] = document.errors;
         if (error) into.push(unreadable(`not YAML: ${error.message}`, originAt(error.pos[0])));
         else into.push(read(nodesOf(document), originAt, depth));
@@ -76,7 +80,7 @@ export function findInDocuments(
     } catch (error) {
       if (!(error instanceof OciError)) throw error;
       const line = part.line + lines.lineStarts.length - 1;
-      into.push(unreadable(error.message, originOf(line, undefined)));
+      into.push(unreadable(error.message, originOf(line, head)));
       return parts > 0;
     }
     return true;
@@ -98,12 +102,9 @@ export function findInDocuments(
   }
 }
 
-/** What stands before the contents of a document, as the library has it. */
-function headOf(text: string): Document {
-  const [head = ''] = /^(?:---(?:[ \t].*)?\n|[ \t]*\n|#.*\n)*/.exec(text) ?? [];
-  const document = new Document();
-  document.commentBefore = [...head.matchAll(/^#(.*)$/gm)].map(([, comment]) => comment).join('\n');
-  return document;
+/** The lines of a document that come before what is in it. */
+function headOf(text: string): string {
+  return /^(?:---(?:[ \t].*)?\n|[ \t]*\n|#.*\n)*/.exec(text)?.[0] ?? '';
 }
 
 function unreadable(reason: string, origin: Origin): Findings {
@@ -125,7 +126,7 @@ function* splitDocuments(text: string): Iterable<TextPart> {
   let line = 1;
   for (const { index } of text.matchAll(/^---(?=\s)/gm)) {
     const part = text.slice(start, index);
-    if (/^(?:\s*(?:[#%].*)?\n)*$/.test(part)) continue;
+    if (/^(?:[ \t]*(?:[#%].*)?\r?\n)*$/.test(part)) continue;
     yield { text: part, line };
     line += part.split('\n').length - 1;
     start = index;

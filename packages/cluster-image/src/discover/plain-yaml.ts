@@ -9,11 +9,14 @@ const depthLimit = 50;
 /** More between brackets than people write on a line, in characters. */
 const flowLimit = 10_000;
 
+/** More in quotes than people write, in characters; programs may. */
+const quotedLimit = 200_000;
+
 const item = /^-(?: +|$)/;
 const key = /^(?:([A-Za-z_][\w./-]{0,200})|"([\w./-]{1,200})"):(?: +|$)/;
 /** With no escapes but those of JSON, which mean the same. */
-const doubleQuoted = /^"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"$/;
-const singleQuoted = /^'(?:[^']|'')*'$/;
+const doubleQuoted = /^"[^"\\]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*)*"$/;
+const singleQuoted = /^'[^']*(?:''[^']*)*'$/;
 /** Whatever else a text begins with may mean something. */
 const plainStart = /^(?:[\w/.(<+$~^;=\\\u00a1-\ud7ff]|-[^ ])/;
 const literalStart = /^\|-?$/;
@@ -191,6 +194,7 @@ function inline(text: string, at: number): YamlNode | undefined {
 }
 
 function quoted(text: string): string | undefined {
+  if (text.length > quotedLimit) return undefined;
   if (doubleQuoted.test(text)) {
     return text.includes('\\') ? String(JSON.parse(text)) : text.slice(1, -1);
   }
