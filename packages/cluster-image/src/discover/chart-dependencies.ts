@@ -63,14 +63,15 @@ export function namingLacking(
     } catch (error) {
       const [, names] = /missing in charts\/ directory: ([\w., -]+)/.exec(String(error)) ?? [];
       if (names === undefined || codeOf(error) !== 'INPUT_INVALID') throw error;
-      const lacking = names.split(', ').map((name) => {
+      const lacking = [...new Set(names.split(', '))].map((name) => {
         const found = dependencies.find((dependency) => dependency.name === name);
         const { version = '', repository } = found ?? {};
         const from = repository ? `of ${repository}` : 'that has no repository';
         return [name, version, from].filter(Boolean).join(' ');
       });
       const what = `it depends on ${lacking.join(', and on ')}`;
-      throw new OciError('INPUT_INVALID', `${what}, which is not in its charts/ directory`, {
+      const are = lacking.length === 1 ? 'which is' : 'which are';
+      throw new OciError('INPUT_INVALID', `${what}, ${are} not in its charts/ directory`, {
         hint: `Run \`helm dependency build ${chart.path}\` and commit ${chart.path}/charts.`,
         cause: error,
       });
