@@ -55,7 +55,7 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
   options,
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { file, buildArg, why } = given;
+      const { file, bare, buildArg, why } = given;
       if (why !== undefined && given.format !== 'text') {
         throw new OciError('USAGE', '--why is for people, and --format for tools', {
           hint: 'Give one of them; --why takes --json as well.',
@@ -64,7 +64,7 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
       const buildArguments = buildArgumentsOf(buildArg, workspace.configuration);
       const opened = await filled(await openContext(workspace.path(given.context)), workspace);
       const explain = why !== undefined;
-      const read = await discoverIn(opened, { file, buildArguments, explain }, workspace);
+      const read = await discoverIn(opened, { file, bare, buildArguments, explain }, workspace);
       const found = given.probe ? await probed(read, workspace) : read;
       if (why !== undefined) return asked(why, found);
       if (given.format === 'text') return found;
@@ -74,7 +74,7 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
       };
     }),
   lines(found, given) {
-    const { images, bases, suspects, unresolved, formatted } = found;
+    const { images, bases, suspects, unresolved, built = [], formatted } = found;
     if (formatted !== undefined) return formatted.trimEnd().split('\n');
     if (given?.why !== undefined) return chainLines(found);
     const named = [...images, ...bases];
@@ -83,7 +83,11 @@ export const discoverVerb: Verb<typeof options, Discovered> = {
         reference,
         ...origins.map((origin) => `  ${originText(origin)}`),
       ]),
-      ...(named.length === 0 ? ['no images'] : []),
+      ...built.flatMap(({ reference, origins, location }) => [
+        `${reference}  (built here, ${location})`,
+        ...origins.map((origin) => `  ${originText(origin)}`),
+      ]),
+      ...(named.length + built.length === 0 ? ['no images'] : []),
       ...section(
         'looks like an image, and is not packed:',
         suspects,

@@ -43,6 +43,10 @@ describe('an image that the workspace builds itself', () => {
       images: 0,
     });
     const found = await here.run(discoverVerb, { context: 'cluster' });
+    expect(discoverVerb.lines(found)).toEqual([
+      `registry.example/acme/api:dev  (built here, oci:${here.path('apps/api/dist/image')})`,
+      '  manifests/pod.yaml:5',
+    ]);
     expect(found.built?.map(({ reference }) => reference)).toEqual([
       'registry.example/acme/api:dev',
     ]);
