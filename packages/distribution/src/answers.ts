@@ -1,4 +1,5 @@
 import { bytes, type Content, type ErrorCode, OciError, type Range } from '@cluster-image/oci';
+import { PassingError } from './patience.ts';
 
 /** A request as it came: the target is path and query, not decoded; header names are lower-case. */
 export interface ServerRequest {
@@ -62,7 +63,13 @@ export function refusal(
 export function failed(error: unknown): ServerResponse {
   if (!(error instanceof OciError)) return refusal(500, 'UNKNOWN', 'internal error');
   const [status, code] = failures[error.code] ?? [500, 'UNKNOWN'];
-  return refusal(status, code, error.message);
+  return refusal(status, code, error.message, retryAfter(error));
+}
+
+/** When whoever is behind the handler wants to be asked again. */
+function retryAfter(error: OciError): Readonly<Record<string, string>> {
+  const wait = error instanceof PassingError ? error.wait : undefined;
+  return wait === undefined ? {} : { 'retry-after': String(Math.ceil(wait / 1000)) };
 }
 
 /** What is wrong further on, where a registry fetches from others. */

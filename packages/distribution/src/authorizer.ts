@@ -5,6 +5,7 @@ import { parseChallenges } from './challenge.ts';
 import { type Credential, type Credentials, mayShowCredential } from './credentials.ts';
 import { isPrivateHost } from './dialer.ts';
 import { isPassing, PassingError } from './patience.ts';
+import { recent } from './recent.ts';
 import { type HttpRequest, type HttpResponse, readText } from './transport.ts';
 
 export interface Authorizer {
@@ -59,6 +60,9 @@ interface Token {
 /** How long a token lasts that does not say so, in seconds. */
 const defaultLifetime = 60;
 
+/** How many are remembered at a time; there is one for each repository. */
+const mostTokens = 1_000;
+
 /** A token is replaced this long before it expires, in milliseconds. */
 const margin = 5_000;
 
@@ -68,7 +72,7 @@ const margin = 5_000;
  */
 export function authorizer(options: AuthorizerOptions): Authorizer {
   const { host, origin, now } = options;
-  const tokens = new Map<string, Token>();
+  const tokens = recent<Token>(mostTokens);
   const running = new Map<string, Promise<Token>>();
   let demand: Demand | undefined;
   let found: Promise<Credential | undefined> | undefined;

@@ -4,6 +4,7 @@ export * from './guard.ts';
 export * from './handler.ts';
 export * from './intercept.ts';
 export * from './listen.ts';
+export * from './loops.ts';
 export * from './metrics.ts';
 export * from './network.ts';
 export type { Proxies as Proxy } from './proxy.ts';

@@ -14,6 +14,7 @@ import { exchange } from './exchange.ts';
 import { mirrored } from './mirrored.ts';
 import type { Origin } from './origin.ts';
 import { patience } from './patience.ts';
+import { recent } from './recent.ts';
 import { type RemoteRegistry, remote } from './remote.ts';
 import { plainHttpHint, type TransportOptions, transport } from './transport.ts';
 
@@ -42,6 +43,8 @@ export interface NetworkOptions extends TransportOptions {
   readonly others?: readonly (() => Promise<RegistryReader>)[];
   /** By host as references name it. `*` has the mirrors of those that have none of their own, and no more. */
   readonly hosts?: Readonly<Record<string, HostOptions>>;
+  /** How long a registry may ask to wait, in milliseconds; two minutes by default. */
+  readonly longestWait?: number | undefined;
   /** Waits that many milliseconds; tests do not. */
   readonly sleep?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly now?: () => number;
@@ -69,12 +72,15 @@ export interface DownloadOptions {
   readonly limit: number;
 }
 
+/** How many hosts are remembered at a time; a server is asked for whatever its clients name. */
+const mostHosts = 1_000;
+
 export function network(options: NetworkOptions): Network {
   const { context, credentials = anonymous, sleep = wait, now = Date.now } = options;
   const sender = transport(options);
-  const registries = new Map<string, RemoteRegistry>();
-  const readers = new Map<string, RegistryReader>();
-  const servers = new Map<string, Origin>();
+  const registries = recent<RemoteRegistry>(mostHosts);
+  const readers = recent<RegistryReader>(mostHosts);
+  const servers = recent<Origin>(mostHosts);
 
   function optionsOf(host: string): HostOptions {
     return options.hosts?.[host] ?? {};
@@ -83,7 +89,7 @@ export function network(options: NetworkOptions): Network {
   function at(url: URL, host: string, prefix: string): Origin {
     const { insecure = false, tokenHosts = [] } = optionsOf(host);
     const origin = new URL(url.origin);
-    const waiting = patience({ host, context, sleep, now });
+    const waiting = patience({ host, context, sleep, now, longest: options.longestWait });
     const authority = authorizer({
       host,
       origin,

@@ -1,8 +1,8 @@
 import { type Context, OciError } from '@cluster-image/oci';
 import type { HttpResponse } from './transport.ts';
 
-/** How long a server may ask to wait, in milliseconds. */
-const longestWait = 120_000;
+/** How long a server may ask to wait by default, in milliseconds. */
+const defaultLongest = 120_000;
 
 /** A refusal that may be over in a moment. */
 export class PassingError extends OciError {
@@ -22,6 +22,8 @@ export interface PatienceOptions {
   /** Waits that many milliseconds. */
   readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   readonly now: () => number;
+  /** How long a server may ask to wait, in milliseconds; two minutes by default. */
+  readonly longest?: number | undefined;
 }
 
 /** How long one waits for one host. */
@@ -39,20 +41,17 @@ export interface Patience {
   now(): number;
 }
 
-export function patience({ host, context, sleep, now }: PatienceOptions): Patience {
+export function patience(options: PatienceOptions): Patience {
+  const { host, context, sleep, now, longest = defaultLongest } = options;
   return {
     async pause(attempt, failure) {
       const asked = failure instanceof PassingError ? failure.wait : undefined;
       // Who asks for no wait at all is not taken at their word: they would be asked all at once.
       const wait = asked || backoff(attempt);
-      if (wait > longestWait) {
-        throw new OciError(
-          'TOO_MANY_REQUESTS',
-          `${host} asked to wait ${Math.round(wait / 1000)} s`,
-          {
-            hint: 'Try again then, log in for a higher limit, or configure a mirror.',
-          },
-        );
+      if (asked !== undefined && asked > longest) {
+        const why = `${host} asked to wait ${Math.round(asked / 1000)} s`;
+        const hint = 'Try again then, log in for a higher limit, or configure a mirror.';
+        throw new PassingError(new OciError('TOO_MANY_REQUESTS', why, { hint }), asked);
       }
       const reason = failure instanceof Error ? failure.message : 'failed';
       context.report({ type: 'retry', host, wait, reason });

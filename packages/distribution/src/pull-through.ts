@@ -3,6 +3,7 @@ import {
   type Content,
   type Context,
   codeOf,
+  compareBytes,
   type Descriptor,
   type Digest,
   type ImageManifest,
@@ -16,6 +17,7 @@ import {
 } from '@cluster-image/oci';
 import { type Filling, filling } from './filling.ts';
 import { onlyOnce } from './only-once.ts';
+import { recent } from './recent.ts';
 
 export interface PullThroughOptions {
   /** What was fetched before, and where all of it goes. */
@@ -33,13 +35,23 @@ export interface PullThroughOptions {
   readonly now?: () => number;
 }
 
-/** The most images whose blobs are waited for at a time. */
-const mostAwaited = 10_000;
+/** How many tags are remembered at a time, whoever asks for however many. */
+const mostTags = 100_000;
+
+/** How much the manifests of images may take whose blobs are waited for, in bytes. */
+const mostAwaited = 64 * 1024 * 1024;
+
+/** The most tags that a repository is listed with. */
+const mostListed = 100_000;
+
+/** How long a host that was out of order is not asked what known tags mean, in milliseconds. */
+const outage = 60_000;
 
 /**
  * A registry that fetches from its upstream what it does not have, once, and keeps it. What is asked
  * for by digest and there costs no request; a tag costs one `HEAD`, unless it was looked up a moment ago.
- * Where the upstream cannot be reached, tags mean what they meant last.
+ * Where the upstream cannot be reached, tags mean what they meant last, and for a minute it is not
+ * asked about them again. Repositories are named `host/path` where there are several upstreams.
  *
  * An image is kept as an image once all of its blobs are there; an index at once, for whoever pulls one
  * platform never asks for the others.
@@ -48,11 +60,13 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
   const { cache, upstream, blobs, maxAge = 0, offline = false, context, now = Date.now } = options;
   const { signal } = context;
   /** When tags were last looked up, by repository and tag. */
-  const looked = new Map<string, number>();
+  const looked = recent<number>(mostTags);
   /** Tags that move to a manifest once it is kept, by repository and digest. */
-  const moving = new Map<string, Set<string>>();
-  /** Images whose blobs are not all there yet, by repository and digest; the oldest first. */
-  const awaited = new Map<string, Awaited>();
+  const moving = recent<ReadonlySet<string>>(mostTags, ({ size }) => size);
+  /** Images whose blobs are not all there yet, by repository and digest. */
+  const awaited = recent<Awaited>(mostAwaited, ({ manifest }) => manifest.size);
+  /** Until when hosts are not asked, by their names. */
+  const out = recent<number>(mostTags);
   const fillings = new Map<Digest, Filling>();
   const lookUp = onlyOnce<Descriptor | undefined>();
   const fetch = onlyOnce<Manifest | undefined>();
@@ -65,31 +79,54 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
       return here && described(here);
     }
     const name = `${repository}:${reference}`;
-    if (known && now() - (looked.get(name) ?? -Infinity) < maxAge) return known;
+    const host = repository.split('/')[0] ?? '';
+    const isBelieved = now() - (looked.get(name) ?? -Infinity) < maxAge;
+    if (known && (isBelieved || now() < (out.get(host) ?? 0))) return known;
     try {
       const current = await lookUp(name, () => upstream.resolve(repository, reference));
       if (current) looked.set(name, now());
       if (current && current.digest !== known?.digest) {
         const key = keyOf(repository, current.digest);
-        moving.set(key, (moving.get(key) ?? new Set()).add(reference));
+        moving.set(key, new Set(moving.get(key)).add(reference));
       }
       return current;
     } catch (error) {
       if (!known || !isOutage(error)) throw error;
-      const message = error instanceof Error ? error.message : String(error);
-      const why = `${name} may be out of date: ${message}`;
-      context.report({ type: 'warning', message: why });
+      out.set(host, now() + outage);
+      warn(`${name} may be out of date`, error);
       return known;
+    }
+  }
+
+  function warn(what: string, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    context.report({ type: 'warning', message: `${what}: ${why}` });
+  }
+
+  async function* tags(repository: string): AsyncIterable<string> {
+    const known = (): Promise<string[]> => Array.fromAsync(cache.tags(repository));
+    if (offline) return yield* await known();
+    try {
+      const all: string[] = [];
+      for await (const tag of upstream.tags(repository)) {
+        if (all.push(tag) === mostListed) break;
+      }
+      // Whoever reads them page by page relies on their order.
+      yield* all.sort(compareBytes);
+    } catch (error) {
+      const those = isOutage(error) ? await known() : [];
+      if (those.length === 0) throw error;
+      warn(`tags of ${repository} may be out of date`, error);
+      yield* those;
     }
   }
 
   async function manifest(repository: string, digest: Digest): Promise<Manifest | undefined> {
     const key = keyOf(repository, digest);
-    const here = (await cache.manifest(repository, digest)) ?? awaited.get(key)?.manifest;
-    if (here || offline) {
-      if (here && !awaited.has(key) && moving.has(key)) await keep(repository, here);
-      return here;
-    }
+    const kept = await cache.manifest(repository, digest);
+    if (kept && moving.get(key)) await keep(repository, kept);
+    const here = kept ?? awaited.get(key)?.manifest;
+    if (here || offline) return here;
     return fetch(key, async () => {
       const found = await upstream.manifest(repository, digest);
       if (found?.kind === 'index') await keep(repository, found);
@@ -148,8 +185,6 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
   }
 
   async function awaitBlobs(repository: string, manifest: ImageManifest): Promise<void> {
-    const [oldest] = awaited.keys();
-    if (awaited.size >= mostAwaited && oldest !== undefined) awaited.delete(oldest);
     awaited.set(keyOf(repository, manifest.digest), { repository, manifest });
     await keepWhole(repository, manifest);
   }
@@ -196,7 +231,7 @@ export function pullThrough(options: PullThroughOptions): RegistryReader {
     manifest,
     blob,
     repositories: () => cache.repositories(),
-    tags: (repository) => (offline ? cache : upstream).tags(repository),
+    tags,
   };
 }
 

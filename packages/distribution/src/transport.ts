@@ -17,6 +17,8 @@ export interface TransportOptions {
   readonly key?: string;
   /** A Unix socket that everything is sent to, whatever host a URL names. */
   readonly socketPath?: string;
+  /** What this side calls itself in `Via`, where it asks for others. */
+  readonly via?: string | undefined;
   /** How long a peer may take to accept, to answer, and between two pieces of a body, in milliseconds. */
   readonly connectTimeout?: number;
   readonly headersTimeout?: number;
@@ -125,6 +127,7 @@ export function transport(options: TransportOptions = {}): Transport {
           headers: {
             'user-agent': 'cluster-image',
             'accept-encoding': 'identity',
+            ...(options.via && { via: `1.1 ${options.via}` }),
             ...headers,
             ...(body && { 'content-length': String(body.size) }),
           },

@@ -19,7 +19,7 @@ import {
 } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { type PullThroughOptions, pullThrough } from '../src/pull-through.ts';
-import { clientOf } from './client.ts';
+import { clientOf, read } from './client.ts';
 
 const name = 'a.io/team/app';
 const image = imageFixture({ layers: [1000, 300_000] });
@@ -175,6 +175,32 @@ describe('a tag', () => {
     await expect(reader.resolve(name, 'many')).rejects.toMatchObject({ code: 'UPSTREAM' });
   });
 
+  test('is not looked up again for a minute at a host that is out of order', async () => {
+    let clock = 0;
+    let isOut = false;
+    const { server, make, asked } = await setUp({}, [
+      { match: {}, fault: { answer: (right) => (isOut ? { ...right, status: 503 } : right) } },
+    ]);
+    const reader = make({ now: () => clock });
+    await putFixture(server.registry, 'a.io/other', image, '1');
+    for (const each of [name, 'a.io/other']) {
+      await reader.resolve(each, '1');
+      await reader.manifest(each, image.root.digest);
+      for (const { digest } of [image.root.config, ...image.root.layers]) {
+        await read(await reader.blob(each, digest));
+      }
+    }
+    isOut = true;
+    expect(await reader.resolve(name, '1')).toBeDefined();
+    asked();
+    expect(await reader.resolve('a.io/other', '1')).toBeDefined();
+    expect(asked()).toEqual([]);
+    clock = 60_000;
+    isOut = false;
+    expect(await reader.resolve(name, '1')).toBeDefined();
+    expect(asked()).toEqual(['HEAD manifest']);
+  });
+
   test('that is gone upstream is gone', async () => {
     const { reader, make } = await setUp();
     await pull(reader, '1');
@@ -182,6 +208,59 @@ describe('a tag', () => {
     expect(await emptied.resolve(name, '1')).toBeUndefined();
     expect(await emptied.resolve(name, image.root.digest)).toBeDefined();
   });
+});
+
+describe('tags', () => {
+  test('are those of the upstream in order, or the known ones while it is out of order', async () => {
+    let isOut = false;
+    const { server, reader } = await setUp({}, [
+      { match: {}, fault: { answer: (right) => (isOut ? { ...right, status: 503 } : right) } },
+    ]);
+    await putFixture(server.registry, name, image, '0');
+    await putFixture(server.registry, 'a.io/other', image, '1');
+    await pull(reader, '1');
+    expect(await Array.fromAsync(reader.tags(name))).toEqual(['0', '1', 'many']);
+    isOut = true;
+    expect(await Array.fromAsync(reader.tags(name))).toEqual(['1']);
+    const unknown = Array.fromAsync(reader.tags('a.io/other'));
+    await expect(unknown).rejects.toMatchObject({ code: 'UPSTREAM' });
+  });
+
+  test('are given in order, whatever order the upstream has', async () => {
+    const upstream: RegistryReader = {
+      ...memory(),
+      async *tags() {
+        yield* ['b', 'a', 'A', '10', '9'];
+      },
+    };
+    const reader = pullThrough({ cache: memory(), upstream, context: createContext() });
+    expect(await Array.fromAsync(reader.tags(name))).toEqual(['10', '9', 'A', 'a', 'b']);
+  });
+});
+
+test('manifests whose blobs nobody asks for are held only so far', async () => {
+  const big = { annotations: { text: 'x'.repeat(3_000_000) } };
+  const images = Array.from({ length: 30 }, (_, at) => imageFixture({ ...big, seed: `${at}` }));
+  const source = memory();
+  for (const each of images) await putFixture(source, name, each);
+  let fetched = 0;
+  const upstream: RegistryReader = {
+    ...source,
+    manifest: (repository, digest) => {
+      fetched += 1;
+      return source.manifest(repository, digest);
+    },
+  };
+  const reader = pullThrough({ cache: memory(), upstream, context: createContext() });
+  const ask = async (): Promise<void> => {
+    for (const { root } of images.toReversed()) await reader.manifest(name, root.digest);
+  };
+  await ask();
+  expect(fetched).toBe(30);
+  for (const { root } of images.slice(0, 20)) await reader.manifest(name, root.digest);
+  expect(fetched).toBe(30);
+  await reader.manifest(name, images[29]?.root.digest ?? image.root.digest);
+  expect(fetched).toBe(31);
 });
 
 describe('many clients at once', () => {
