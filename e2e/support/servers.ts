@@ -59,7 +59,12 @@ export interface RegistryServer extends Server {
 export async function dockerRegistry(
   directory: string,
   work: string,
-  options: { readonly readonly?: boolean; readonly accessLog?: boolean } = {},
+  options: {
+    readonly readonly?: boolean;
+    readonly accessLog?: boolean;
+    /** The registry it pulls through from, as a URL. */
+    readonly upstream?: string;
+  } = {},
 ): Promise<RegistryServer> {
   const port = await freePort();
   const config = join(work, `registry-${port}.yml`);
@@ -71,6 +76,7 @@ export async function dockerRegistry(
 log: {level: error, accesslog: {disabled: ${!options.accessLog}}}
 storage: {filesystem: {rootdirectory: ${directory}}, delete: {enabled: true}${maintenance}}
 http: {addr: "127.0.0.1:${port}"}
+${options.upstream === undefined ? '' : `proxy: {remoteurl: "${options.upstream}"}`}
 `,
   );
   const host = `127.0.0.1:${port}`;
