@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { type Network, network } from '@cluster-image/distribution';
+import { type Network, type NetworkOptions, network } from '@cluster-image/distribution';
 import {
   type Context,
   createContext,
@@ -38,6 +38,9 @@ export const commonOptions = z.object({
 
 export type CommonOptions = z.infer<typeof commonOptions>;
 
+/** What only some verbs want of the network. */
+export type Asking = Pick<NetworkOptions, 'longestWait' | 'via'>;
+
 /** What a verb works with. */
 export interface Workspace {
   readonly environment: Environment;
@@ -57,7 +60,7 @@ export interface Workspace {
  */
 export async function withWorkspace<T>(
   environment: Environment,
-  options: CommonOptions,
+  options: CommonOptions & Asking,
   context: Context,
   at: string,
   job: (workspace: Workspace) => Promise<T>,
@@ -65,7 +68,7 @@ export async function withWorkspace<T>(
   const queue = new PQueue({ concurrency: options.jobs });
   const bounded = createContext({ ...context, transfer: (task) => queue.add(task) });
   const configuration = await readConfiguration(resolvePath(environment, at));
-  const { plainHttp, insecure, jobs } = options;
+  const { plainHttp, insecure, jobs, longestWait, via } = options;
   const { variables } = environment;
   const opened = network({
     context: bounded,
@@ -76,6 +79,8 @@ export async function withWorkspace<T>(
       return registry;
     }),
     connections: jobs,
+    longestWait,
+    via,
     ...(options.ca !== undefined && { ca: await readPem(resolvePath(environment, options.ca)) }),
     proxy: {
       http: variables.http_proxy ?? variables.HTTP_PROXY,

@@ -95,13 +95,19 @@ export async function listen(handler: Handler, options: ListenOptions = {}): Pro
     ),
     async close(grace = 10_000) {
       server.close();
-      server.closeIdleConnections();
-      connector?.closeIdle();
+      // Clients keep connections that have been answered on.
+      const closeIdle = (): void => {
+        server.closeIdleConnections();
+        connector?.closeIdle();
+      };
+      closeIdle();
+      const sweeping = setInterval(closeIdle, 50);
       const timer = setTimeout(() => {
         server.closeAllConnections();
         for (const socket of handedOver) socket.destroy();
       }, grace);
       await closed;
+      clearInterval(sweeping);
       clearTimeout(timer);
     },
   };

@@ -54,7 +54,9 @@ export function parseFlags(verb: AnyVerb, args: readonly string[]): Parsed {
   const flags = flagsOf(verb);
   const usage = (why: string): OciError =>
     new OciError('USAGE', why, { hint: `See cluster-image ${verb.name} --help.` });
-  const { positionals, values, times } = readArguments(flags, args, usage);
+  const end = verb.rest === undefined ? -1 : args.indexOf('--');
+  const own = end < 0 ? args : args.slice(0, end);
+  const { positionals, values, times } = readArguments(flags, own, usage);
   const json = times.has('json');
   // Whoever asks for help need not have got the rest right.
   if (times.has('help')) return { options: {}, json, help: true };
@@ -68,16 +70,21 @@ export function parseFlags(verb: AnyVerb, args: readonly string[]): Parsed {
     options[flag.key] = flag.type === 'number' ? numberOf(flag, value, usage) : value;
   }
   assignPositionals(verb, flags, positionals, options, usage);
+  if (verb.rest !== undefined && end >= 0) options[verb.rest] = args.slice(end + 1);
   const checked = verb.options.safeParse(options);
   if (!checked.success) {
     const [issue] = checked.error.issues;
     const flag = flags.find(({ key }) => key === issue?.path[0]);
     const isMissing = flag !== undefined && options[flag.key] === undefined;
-    const name =
-      flag && (verb.positional.includes(flag.key) ? flag.name.toUpperCase() : `--${flag.name}`);
+    const name = flag && (isPlain(verb, flag.key) ? flag.name.toUpperCase() : `--${flag.name}`);
     throw usage(isMissing ? `${name} is missing` : `${name ?? ''}: ${issue?.message ?? 'invalid'}`);
   }
   return { options, json, help: false };
+}
+
+/** Whether an option is given without a flag before it. */
+export function isPlain({ positional, rest }: AnyVerb, key: string): boolean {
+  return positional.includes(key) || rest === key;
 }
 
 type Usage = (why: string) => OciError;

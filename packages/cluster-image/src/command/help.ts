@@ -1,5 +1,5 @@
 import type { AnyVerb } from '../verbs/verb.ts';
-import { type Flag, flagsOf } from './flags.ts';
+import { type Flag, flagsOf, isPlain } from './flags.ts';
 
 /** What `cluster-image --help` prints. */
 export function overviewHelp(verbs: readonly AnyVerb[]): string {
@@ -21,17 +21,19 @@ export function overviewHelp(verbs: readonly AnyVerb[]): string {
 export function verbHelp(verb: AnyVerb): string {
   const flags = flagsOf(verb);
   const byPosition = verb.positional.flatMap((key) => flags.filter((flag) => flag.key === key));
+  const rest = flags.filter((flag) => flag.key === verb.rest);
   const words = byPosition.map((flag) => {
     const word = flag.name.toUpperCase() + (flag.isList ? '…' : '');
     return flag.isRequired ? word : `[${word}]`;
   });
-  const named = flags.filter((flag) => !byPosition.includes(flag));
+  const named = flags.filter(({ key }) => !isPlain(verb, key));
+  const after = rest.map(({ name }) => ` -- ${name.toUpperCase()}…`).join('');
   return [
-    `usage: cluster-image ${[verb.name, ...words].join(' ')} [--FLAG…]`,
+    `usage: cluster-image ${[verb.name, ...words].join(' ')} [--FLAG…]${after}`,
     '',
     verb.summary,
     '',
-    ...table(byPosition.map((flag) => [flag.name.toUpperCase(), describe(flag)])),
+    ...table([...byPosition, ...rest].map((flag) => [flag.name.toUpperCase(), describe(flag)])),
     ...(byPosition.length > 0 ? [''] : []),
     ...table([
       ...named.map((flag) => [spelling(flag), describe(flag)] as const),

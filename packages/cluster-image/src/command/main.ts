@@ -8,8 +8,8 @@ import { overviewHelp, verbHelp } from './help.ts';
 import { nearest } from './nearest.ts';
 import { reporter } from './reporter.ts';
 
-/** How long an interrupted run may take to put things in order, in milliseconds. */
-const grace = 2_000;
+/** How long an interrupted run may take to put things in order where the verb does not say, in milliseconds. */
+const defaultGrace = 2_000;
 
 /** Runs the command with these arguments and returns what the process is to exit with. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -48,26 +48,29 @@ async function run(verb: AnyVerb, args: readonly string[]): Promise<number> {
   }
   const environment = { cwd: process.cwd(), variables: process.env };
   const progress = await reporter(process.stderr);
-  const context = createContext({ report: progress.report, signal: interruption() });
+  const context = createContext({ report: progress.report, signal: interruption(verb.grace) });
   try {
-    const { result, lines, failure } = await verb.call(options, environment, context);
+    const { result, lines, failure, exitCode } = await verb.call(options, environment, context);
     progress.end();
     // Printable text in a JSON document is the same document, for its strings may be written so.
     if (json) print(printable(JSON.stringify(result, undefined, 2)));
     else for (const line of lines) print(printable(line));
-    return failure === undefined ? 0 : exitCodeOf(failure);
+    return exitCode ?? (failure === undefined ? 0 : exitCodeOf(failure));
   } finally {
     progress.end();
   }
 }
 
-/** Fires when the process is asked to stop. The second time, or if it takes too long, it stops at once. */
-function interruption(): AbortSignal {
+/**
+ * Fires when the process is asked to stop, with the name of the signal as its reason. The second time,
+ * or if it takes too long, it stops at once.
+ */
+function interruption(grace = defaultGrace): AbortSignal {
   const controller = new AbortController();
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(130);
-    controller.abort();
-    setTimeout(() => process.exit(130), grace).unref();
+    controller.abort(signal);
+    if (grace < Number.POSITIVE_INFINITY) setTimeout(() => process.exit(130), grace).unref();
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);

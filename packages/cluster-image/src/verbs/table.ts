@@ -13,6 +13,7 @@ export const verbs: ReadonlyMap<string, () => Promise<AnyVerb>> = new Map([
   ['load', async () => callable((await import('./transfer.ts')).loadVerb)],
   ['copy', async () => callable((await import('./transfer.ts')).copyVerb)],
   ['serve', async () => callable((await import('./serve.ts')).serveVerb)],
+  ['with-registry', async () => callable((await import('./with-registry.ts')).withRegistryVerb)],
   ['inspect', async () => callable((await import('./inspect.ts')).inspectVerb)],
   ['verify', async () => callable((await import('./verify.ts')).verifyVerb)],
   ['prune', async () => callable((await import('./prune.ts')).pruneVerb)],

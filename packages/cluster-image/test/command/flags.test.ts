@@ -131,6 +131,27 @@ describe('arguments are read', () => {
   });
 });
 
+describe('what follows --', () => {
+  const running = { ...tried, positional: ['from'], rest: 'rest' };
+
+  test.each([
+    [
+      ['a', '-n', '--', 'npm', 'run', '--tag', '--'],
+      ['npm', 'run', '--tag', '--'],
+    ],
+    [['a', '-n', '--'], []],
+  ])('is left as it is where the verb takes it: %j', (args, rest) => {
+    expect(parseFlags(running, args).options).toEqual({ from: 'a', dryRun: true, rest });
+  });
+
+  test('is told of by help, and when it is missing', () => {
+    expect(verbHelp(running)).toContain('usage: cluster-image try FROM [--FLAG…] -- REST…\n');
+    expect(() => parseFlags(running, ['a', 'b'])).toThrow('unexpected argument "b"');
+    const required = { ...running, options: options.extend({ rest: z.array(z.string()) }) };
+    expect(() => parseFlags(required, ['a'])).toThrow('REST is missing');
+  });
+});
+
 describe('arguments that are wrong are told as such', () => {
   test.each([
     [[], 'FROM is missing'],

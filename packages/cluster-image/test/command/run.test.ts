@@ -1,8 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { handler, listen } from '@cluster-image/distribution';
+import { digestOf, memory } from '@cluster-image/oci';
+import { putFixture } from '@cluster-image/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Desk, desk } from '../desk.ts';
+import { type Desk, desk, image } from '../desk.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -21,6 +25,39 @@ async function said(stream: ChildProcess['stdout']): Promise<string> {
   let text = '';
   for await (const chunk of stream ?? []) text += chunk;
   return text;
+}
+
+/** A proxy whose upstream stops in the middle of a layer until it is released. */
+async function serving() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const [, layer] = image.root.layers;
+  if (!layer) throw new Error('no layer');
+  const upstream = memory();
+  const blob: typeof upstream.blob = async (repository, digest) => {
+    const found = await upstream.blob(repository, digest);
+    if (!found || digest !== layer.digest) return found;
+    return {
+      ...found,
+      async *open() {
+        yield* found.open({ start: 0, end: 1000 });
+        await promise;
+        yield* found.open({ start: 1000, end: found.size });
+      },
+    };
+  };
+  const slow = await listen(handler({ ...upstream, blob }));
+  onTestFinished(() => slow.close(0));
+  onTestFinished(resolve);
+  const at = await desk();
+  const { host } = slow.url;
+  await putFixture(upstream, 'acme/app', image, '1');
+  const file = at.path('endpoint');
+  const options = ['--proxy', '--plain-http', host, '--default-upstream', host];
+  const child = started(at, 'serve', ...options, '--endpoint-file', file);
+  await expect.poll(() => readFile(file, 'utf8').catch(() => ''), { timeout: 10_000 }).not.toBe('');
+  const url = `${(await readFile(file, 'utf8')).trim()}/v2/acme/app`;
+  await (await fetch(`${url}/manifests/${image.root.digest}`)).text();
+  return { child, url, release: resolve, layer };
 }
 
 describe('the process', () => {
@@ -47,6 +84,44 @@ describe('the process', () => {
     child.kill(signal);
     const [code] = await once(child, 'close');
     expect([code, await err]).toEqual([130, expect.stringContaining('error: interrupted\n')]);
+  });
+
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'S15: that serves ends at %s with 0 once it has answered what was asked',
+    async (signal) => {
+      const { child, url, release, layer } = await serving();
+      const got = await fetch(`${url}/blobs/${layer.digest}`);
+      const idle = await fetch(`${url}/manifests/1`);
+      await idle.text();
+      const closed = once(child, 'close');
+      child.kill(signal);
+      await expect.poll(() => fetch(url).catch(() => 'gone')).toBe('gone');
+      release();
+      expect(digestOf(new Uint8Array(await got.arrayBuffer()))).toBe(layer.digest);
+      const started = performance.now();
+      expect(await closed).toEqual([0, null]);
+      expect(performance.now() - started).toBeLessThan(2_000);
+    },
+  );
+
+  test('S15: that serves ends at once at a second signal', async () => {
+    const { child, url, layer } = await serving();
+    const got = await fetch(`${url}/blobs/${layer.digest}`);
+    const closed = once(child, 'close');
+    child.kill('SIGTERM');
+    await expect.poll(() => fetch(url).catch(() => 'gone')).toBe('gone');
+    child.kill('SIGTERM');
+    expect(await closed).toEqual([130, null]);
+    await expect(got.arrayBuffer()).rejects.toThrow('terminated');
+  });
+
+  test('with-registry exits as the command does that it runs', async () => {
+    const at = await desk();
+    const command = ['with-registry', '--proxy', '--', process.execPath, '-e'];
+    const child = started(at, ...command, 'console.log("out"); process.exitCode = 9');
+    const ended = once(child, 'close');
+    expect(await said(child.stdout)).toBe('out\n');
+    expect(await ended).toEqual([9, null]);
   });
 
   test('ends well where whoever reads it has had enough', async () => {
