@@ -1,14 +1,14 @@
 import { formatReference, OciError, parseReference } from '@cluster-image/oci';
-import { Minimatch } from 'minimatch';
-import { type Findings, type Found, merge, nothing, type Unresolved } from './discovery.ts';
+import { type Findings, merge, nothing, type Suspect, type Unresolved } from './discovery.ts';
+import { isLike } from './patterns.ts';
 import type { DiscoverSettings } from './settings.ts';
 
 /** Texts that a pattern may stand for. */
 type Matches = (...texts: readonly string[]) => boolean;
 
 /**
- * What people have decided about findings: which suspects are images, what texts that cannot be
- * resolved stand for, and what is left out.
+ * What people have decided about findings: which suspects are images, what texts stand for that cannot
+ * be resolved, and what is left out.
  *
  * @param listed what `.sealignore` lists: references in any spelling; and texts that are no
  *   references, and files of which nothing has to be resolved, as they are
@@ -18,23 +18,22 @@ export function decisions(
   listed: readonly string[],
 ): (found: Findings) => Findings {
   const isListed = oneOf(listed);
-  const isIgnoredByPattern = matching(ignore);
-  const isIgnored: Matches = (...texts) => isListed(...texts) || isIgnoredByPattern(...texts);
+  const isUnwanted = matching(ignore);
+  const isIgnored: Matches = (...texts) => isListed(...texts) || isUnwanted(...texts);
   const isAccepted = matching(accept);
   return (found) => {
-    const decided = found.unresolved.map((entry) => resolved(entry, resolve));
-    const accepted = found.suspects.filter(({ text }) => isAccepted(text)).map(acceptedAs);
     const { images, suspects, unresolved } = merge([
-      { ...found, suspects: [], unresolved: [] },
-      { ...nothing, suspects: found.suspects.filter(({ text }) => !isAccepted(text)) },
-      ...decided,
-      ...accepted,
+      { ...nothing, images: found.images },
+      ...found.suspects.map((suspect) => decided(suspect, resolve, isAccepted)),
+      ...found.unresolved.map((entry) => resolved(entry, resolve)),
     ]);
     const known = new Set(images.map(({ reference }) => reference));
     return {
       // What is listed as an archive is not filtered, as with sealos: it is there.
       images: images.filter(
-        ({ reference, archive }) => archive?.includes('-archive:') || !isIgnored(reference),
+        ({ reference, archive, origins }) =>
+          archive?.includes('-archive:') ||
+          !(isIgnored(reference) || origins.every(({ file }) => isUnwanted(file))),
       ),
       suspects: suspects.filter(
         ({ text, origins }) =>
@@ -47,38 +46,39 @@ export function decisions(
   };
 }
 
-/** A text that somebody has said the images of. */
-function resolved(
-  entry: Unresolved,
-  resolve: Readonly<Record<string, string | string[]>>,
-): Findings {
-  const { text, origin } = entry;
-  if (!Object.hasOwn(resolve, text)) return { ...nothing, unresolved: [entry] };
-  const images = [resolve[text] ?? []].flat();
-  return {
-    ...nothing,
-    images: images.map((image) => ({
-      reference: configured(image, `resolve ${JSON.stringify(text)}`),
-      origins: [origin],
-    })),
-  };
-}
-
-function acceptedAs({ text, origins }: Findings['suspects'][number]): Findings {
-  const image: Found = { reference: configured(text, 'accept'), origins };
-  return { ...nothing, images: [image] };
-}
-
-/** Throws INPUT_INVALID for what is no reference. */
-function configured(text: string, option: string): string {
-  try {
-    return formatReference(parseReference(text));
-  } catch (error) {
-    if (!(error instanceof OciError)) throw error;
-    throw new OciError('INPUT_INVALID', `cluster-image.json: ${option}: ${error.message}`, {
-      cause: error,
-    });
+/** What looks like an image, and somebody has said whether it is one. */
+function decided(suspect: Suspect, resolve: Resolve, isAccepted: Matches): Findings {
+  const { text, origins } = suspect;
+  const meant = meantBy(text, resolve);
+  if (meant) return { ...nothing, images: meant.map((reference) => ({ reference, origins })) };
+  const reference = referenceOf(text);
+  if (reference === undefined || !isAccepted(text, reference)) {
+    return { ...nothing, suspects: [suspect] };
   }
+  return { ...nothing, images: [{ reference, origins }] };
+}
+
+function resolved(entry: Unresolved, resolve: Resolve): Findings {
+  const meant = meantBy(entry.text, resolve);
+  if (!meant) return { ...nothing, unresolved: [entry] };
+  const origins = [entry.origin];
+  return { ...nothing, images: meant.map((reference) => ({ reference, origins })) };
+}
+
+type Resolve = Readonly<Record<string, string | string[]>>;
+
+/** The images that somebody has said a text stands for. Throws INPUT_INVALID where one is none. */
+function meantBy(text: string, resolve: Resolve): readonly string[] | undefined {
+  if (!Object.hasOwn(resolve, text)) return undefined;
+  return [resolve[text] ?? []].flat().map((image) => {
+    const reference = referenceOf(image);
+    if (reference !== undefined) return reference;
+    const where = `cluster-image.json: resolve.${JSON.stringify(text)}`;
+    throw new OciError(
+      'INPUT_INVALID',
+      `${where}: ${JSON.stringify(image)} is not an image reference`,
+    );
+  });
 }
 
 function oneOf(listed: readonly string[]): Matches {
@@ -86,18 +86,32 @@ function oneOf(listed: readonly string[]): Matches {
   return (...texts) => texts.some((text) => known.has(text));
 }
 
+/** References may be matched in the short forms that they are written in. */
 function matching(patterns: readonly string[]): Matches {
-  const options = { dot: true, noext: true, nonegate: true, nocomment: true, nobrace: true };
-  const compiled = patterns.map((pattern) => new Minimatch(normalized(pattern), options));
-  return (...texts) => texts.some((text) => compiled.some((pattern) => pattern.match(text)));
+  const all = [...new Set(patterns.flatMap((pattern) => [pattern, full(pattern)]))];
+  return (...texts) => texts.some((text) => all.some((pattern) => isLike(text, pattern)));
+}
+
+/** `nginx:*` is `docker.io/library/nginx:*`; a pattern without stars is a reference. */
+function full(pattern: string): string {
+  const reference = referenceOf(pattern);
+  if (reference !== undefined) return reference;
+  const [first = '', ...others] = pattern.split('/');
+  if (others.length === 0) return `docker.io/library/${pattern}`;
+  return /[.:*]|^localhost$/.test(first) ? pattern : `docker.io/${pattern}`;
 }
 
 function normalized(text: string): string {
   // A list may say where on the machine an image is.
   const name = text.replace(/^(?:docker-daemon|containers-storage):(?!\d+\/)/, '');
+  return referenceOf(name) ?? text;
+}
+
+function referenceOf(text: string): string | undefined {
   try {
-    return formatReference(parseReference(name));
-  } catch {
-    return text;
+    return formatReference(parseReference(text));
+  } catch (error) {
+    if (!(error instanceof OciError)) throw error;
+    return undefined;
   }
 }
