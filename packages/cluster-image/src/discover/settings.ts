@@ -22,15 +22,18 @@ const searchSchema = z
         'Keys from the top of the object, joined by dots; sequences add nothing, * is any key, ** any number of them',
       ),
     value: z
-      .union([
-        z.enum(['image', 'suspect', 'yaml', 'none']),
-        z.strictObject({
-          registry: namesSchema.optional(),
-          repository: namesSchema,
-          tag: namesSchema.optional(),
-          digest: namesSchema.optional(),
-        }),
-      ])
+      .union(
+        [
+          z.enum(['image', 'suspect', 'yaml', 'none']),
+          z.strictObject({
+            registry: namesSchema.optional(),
+            repository: namesSchema,
+            tag: namesSchema.optional(),
+            digest: namesSchema.optional(),
+          }),
+        ],
+        { error: 'not image, suspect, yaml, none, or {registry, repository, tag, digest}' },
+      )
       .default('image')
       .describe(
         'What is there: an image, or a list of them; what may be images; YAML or JSON in a text; nothing that is an image; or a mapping whose entries of these names, the first that are there, make up an image',
@@ -117,7 +120,10 @@ export const discoverShape = {
     .optional()
     .describe('References, texts and files to leave out, in which * and ** stand for anything'),
   resolve: z
-    .record(z.string().min(1), z.union([z.string(), z.array(z.string())]))
+    .record(
+      z.string().min(1),
+      z.union([z.string(), z.array(z.string())], { error: 'not an image or a list of images' }),
+    )
     .optional()
     .describe('Images that texts stand for which cannot be resolved by themselves'),
   strict: z
