@@ -9,6 +9,7 @@ export * from './metrics.ts';
 export * from './network.ts';
 export type { Proxies as Proxy } from './proxy.ts';
 export * from './pull-through.ts';
+export type { RemoteRegistry } from './remote.ts';
 export * from './route.ts';
 export {
   type HttpResponse,

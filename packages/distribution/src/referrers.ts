@@ -1,6 +1,7 @@
 import {
   type Descriptor,
   type Digest,
+  listedReferrers,
   mediaTypes,
   type Referring,
   type RegistryReader,
@@ -22,7 +23,7 @@ export async function referrers(
   { repository, digest, artifactType }: Route & { readonly kind: 'referrers' },
 ): Promise<ServerResponse> {
   const found = new Map<Digest, Descriptor>();
-  for (const descriptor of await listed(reader, repository, digest)) {
+  for (const descriptor of await listedReferrers(reader, repository, digest)) {
     found.set(descriptor.digest, descriptor);
   }
   for await (const descriptor of referring?.referrers(repository, digest) ?? []) {
@@ -37,17 +38,4 @@ export async function referrers(
     { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
     { 'content-type': mediaTypes.ociIndex, ...(artifactType !== undefined && filtered) },
   );
-}
-
-/** https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema */
-async function listed(
-  reader: RegistryReader,
-  repository: string,
-  subject: Digest,
-): Promise<readonly Descriptor[]> {
-  const tag = subject.replace(':', '-').slice(0, 128);
-  const found = await reader.resolve(repository, tag);
-  const list = found && (await reader.manifest(repository, found.digest));
-  // An image that is only known by digest has this tag as well; it is no list.
-  return list?.kind === 'index' && list.digest !== subject ? list.manifests : [];
 }

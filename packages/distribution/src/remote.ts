@@ -4,30 +4,37 @@ import {
   type Digest,
   digestOf,
   isDigest,
-  jsonOf,
   type Manifest,
   manifestLimit,
   manifestMediaTypes,
   OciError,
   parseDigest,
   parseManifest,
+  type Referring,
   type Registry,
 } from '@cluster-image/oci';
 import { z } from 'zod';
 import { appendBlob } from './append.ts';
 import { blobContent } from './blob-content.ts';
 import { blobSize } from './blob-size.ts';
+import { listing } from './listing.ts';
 import { type Origin, refuseHtml, responseError, scopesOf } from './origin.ts';
 import { isPassing } from './patience.ts';
-import { formatRoute, type Page, type Route } from './route.ts';
-import { type HttpResponse, readText } from './transport.ts';
+import { referrersAt } from './remote-referrers.ts';
+import { formatRoute, type Route } from './route.ts';
+import type { HttpResponse } from './transport.ts';
 import { uploadBlob } from './upload.ts';
 
-/** More pages than any listing has. */
-const mostPages = 10_000;
+/** The most that a page of names may have, in bytes. */
+const namesLimit = 64 * 1024 * 1024;
 
 /** A registry that is asked over the network. */
-export interface RemoteRegistry extends Registry {
+export interface RemoteRegistry extends Registry, Referring {
+  /**
+   * Whether the registry knows by itself what is about a manifest. Where it does not, its clients
+   * keep lists of it under tags, which `referrers` goes by.
+   */
+  knowsReferrers(repository: string, subject: Digest): Promise<boolean>;
   /** The manifest that a tag or digest means now, in one request. */
   fetch(repository: string, reference: string): Promise<Manifest | undefined>;
   /** Stores a blob whose digest only shows when it has gone by, and tells it. */
@@ -48,6 +55,12 @@ export function remote(origin: Origin): RemoteRegistry {
     origin.prefix ? `${origin.prefix}/${repository}` : repository;
   const urlOf = (route: Route): URL => new URL(formatRoute(route), origin.url);
   const accept = manifestMediaTypes.join(', ');
+  const namesIn = (route: Route) => ({
+    url: urlOf(route),
+    limit: namesLimit,
+    nameOf: (name: string) => name,
+    absent: [404],
+  });
 
   async function askManifest(
     method: 'GET' | 'HEAD',
@@ -107,6 +120,7 @@ export function remote(origin: Origin): RemoteRegistry {
 
   return {
     resolve,
+    ...referrersAt(origin, getManifest),
     fetch: getManifest,
     append: (repository, content) => appendBlob(origin, inner(repository), content),
     manifest: getManifest,
@@ -127,16 +141,25 @@ export function remote(origin: Origin): RemoteRegistry {
     },
     async *repositories() {
       const prefix = origin.prefix ? `${origin.prefix}/` : '';
-      const scopes = ['registry:catalog:*'];
-      const page = (page: Page): Route => ({ kind: 'catalog', page });
-      for await (const name of listing(origin, page, scopes, catalogSchema)) {
+      const names = listing(origin, {
+        ...namesIn({ kind: 'catalog', page: {} }),
+        scopes: ['registry:catalog:*'],
+        schema: catalogSchema,
+        otherwise: () => {
+          throw new OciError('UNSUPPORTED', `${origin.host} does not list its repositories`);
+        },
+      });
+      for await (const name of names) {
         if (name.startsWith(prefix)) yield name.slice(prefix.length);
       }
     },
     async *tags(repository) {
       const name = inner(repository);
-      const page = (page: Page): Route => ({ kind: 'tags', repository: name, page });
-      const tags = listing(origin, page, scopesOf(name, 'pull'), tagsSchema);
+      const tags = listing(origin, {
+        ...namesIn({ kind: 'tags', repository: name, page: {} }),
+        scopes: scopesOf(name, 'pull'),
+        schema: tagsSchema,
+      });
       // Not every registry sorts them.
       yield* (await Array.fromAsync(tags)).sort();
     },
@@ -205,52 +228,3 @@ const catalogSchema = z
 const tagsSchema = z
   .looseObject({ tags: z.array(z.string()).nullish() })
   .transform((page) => page.tags ?? []);
-
-/**
- * The names of a paged listing, each once. Only pages of the same origin are followed, and each that
- * has names has to have new ones.
- */
-async function* listing(
-  origin: Origin,
-  route: (page: Page) => Route,
-  scopes: readonly string[],
-  schema: z.ZodType<readonly string[]>,
-): AsyncIterable<string> {
-  let url: URL | undefined = new URL(formatRoute(route({})), origin.url);
-  const pages = new Set<string>();
-  const names = new Set<string>();
-  while (url) {
-    if (pages.has(url.href) || pages.size >= mostPages) throw endless(origin);
-    pages.add(url.href);
-    const response = await origin.exchange({ method: 'GET', url, scopes });
-    if (response.status === 404) return await absent(response);
-    const what = `list of ${origin.host}${url.pathname}`;
-    if (response.status !== 200) throw await responseError(origin, response, what);
-    await refuseHtml(response, what);
-    const parsed = schema.safeParse(jsonOf(await readText(response, 64 * 1024 * 1024)));
-    if (!parsed.success) throw new OciError('UPSTREAM', `${what}: not a list`);
-    const known = names.size;
-    for (const name of parsed.data) {
-      if (names.has(name)) continue;
-      names.add(name);
-      yield name;
-    }
-    url = nextPage(response.headers('link'), url, origin);
-    if (url && parsed.data.length > 0 && names.size === known) throw endless(origin);
-  }
-}
-
-function endless(origin: Origin): OciError {
-  return new OciError('UPSTREAM', `${origin.host}: a list that does not end`);
-}
-
-function nextPage(links: readonly string[], from: URL, origin: Origin): URL | undefined {
-  const target = /<([^>]*)>\s*;[^,]*rel="?next\b"?/i.exec(links.join(', '))?.[1];
-  if (target === undefined) return undefined;
-  const url = URL.parse(target, from.href);
-  if (url?.origin === origin.url.origin) return url;
-  throw new OciError(
-    'UPSTREAM',
-    `${origin.host}: the next page of a list lies elsewhere: ${url?.origin ?? 'nowhere'}`,
-  );
-}

@@ -1,4 +1,9 @@
-import { type Network, type NetworkOptions, network } from '@cluster-image/distribution';
+import {
+  type Network,
+  type NetworkOptions,
+  network,
+  type RemoteRegistry,
+} from '@cluster-image/distribution';
 import {
   bytes,
   type Content,
@@ -7,7 +12,6 @@ import {
   digestOf,
   type Event,
   OciError,
-  type Registry,
 } from '@cluster-image/oci';
 import {
   type FaultRegistry,
@@ -19,7 +23,7 @@ import { expect, onTestFinished } from 'vitest';
 
 export interface Client {
   /** The registry at a host; that of the fault registry by default. */
-  registry(host?: string): Registry;
+  registry(host?: string): RemoteRegistry;
   readonly download: Network['download'];
   readonly events: readonly Event[];
   /** The waits between attempts in milliseconds, none of which was waited. */

@@ -293,6 +293,12 @@ describe('C25 a list', () => {
     expect(server.log).toHaveLength(2);
   });
 
+  test('of repositories that the registry does not give is UNSUPPORTED, and not empty', async () => {
+    const { registry } = await holding({ match: { kind: 'catalog' }, fault: { status: 404 } });
+    const list = Array.fromAsync(registry.repositories());
+    expect((await failureOf(list)).code).toBe('UNSUPPORTED');
+  });
+
   test('that never has anything ends after ten thousand pages', async () => {
     let pages = 0;
     const context = createContext();

@@ -9,6 +9,7 @@ export * from './manifest.ts';
 export * from './memory.ts';
 export * from './platform.ts';
 export * from './reference.ts';
+export * from './referrers.ts';
 export * from './registry.ts';
 export * from './tree.ts';
 export * from './views.ts';

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https';
 import { isIP } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { memory, type Registry } from '@cluster-image/oci';
+import { memory, type Referring, type Registry } from '@cluster-image/oci';
 import { onTestFinished } from 'vitest';
 import {
   type Answer,
@@ -21,6 +21,8 @@ export interface FaultRegistryOptions {
   readonly auth?: RegistryAuth;
   /** What lies behind it; an empty one in memory by default. */
   readonly registry?: Registry;
+  /** What it tells of what is about a manifest; without it, it does not know. */
+  readonly referring?: Referring;
   /** How many names a list gives at once; two by default. */
   readonly pageSize?: number;
   /** Speaks HTTPS with this certificate, both in PEM. */
@@ -49,9 +51,9 @@ export interface FaultRegistry {
  * so. The names of the loopback are origins of their own, so one server plays several parts.
  */
 export async function faultRegistry(options: FaultRegistryOptions = {}): Promise<FaultRegistry> {
-  const { registry = memory(), rules = [], pageSize = 2, tls } = options;
+  const { registry = memory(), rules = [], pageSize = 2, tls, referring } = options;
   const log: LoggedRequest[] = [];
-  const answers = registryAnswers({ registry, pageSize });
+  const answers = registryAnswers({ registry, pageSize, ...(referring && { referring }) });
   const guard = registryGuard(options.auth);
   const faultOf = faultsOf(rules);
   let connections = 0;
@@ -133,6 +135,7 @@ const routes: readonly (readonly [RequestKind, RegExp])[] = [
   ['catalog', /^\/v2\/_catalog$/],
   ['token', /^\/token$/],
   ['cdn', /^\/cdn\/(.+)\/blobs\/([^/]+)$/],
+  ['referrers', /^\/v2\/(.+)\/referrers\/([^/]+)$/],
   ['tags', /^\/v2\/(.+)\/tags\/list$/],
   ['uploads', /^\/v2\/(.+)\/blobs\/uploads\/$/],
   ['upload', /^\/v2\/(.+)\/blobs\/uploads\/([^/]+)$/],

@@ -7,6 +7,8 @@ export type RequestKind =
   | 'tags'
   | 'manifest'
   | 'blob'
+  /** What is about a manifest. */
+  | 'referrers'
   /** Where an upload begins. */
   | 'uploads'
   /** An upload that has begun. */

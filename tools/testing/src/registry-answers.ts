@@ -4,8 +4,10 @@ import {
   codeOf,
   isDigest,
   type Manifest,
+  mediaTypes,
   parseDigest,
   parseManifest,
+  type Referring,
   type Registry,
   readAll,
 } from '@cluster-image/oci';
@@ -13,6 +15,8 @@ import type { Answer, LoggedRequest } from './faults.ts';
 
 export interface AnswersOptions {
   readonly registry: Registry;
+  /** What it tells of what is about a manifest; without it, it does not know. */
+  readonly referring?: Referring;
   /** How many names a list gives at once. */
   readonly pageSize: number;
 }
@@ -24,7 +28,7 @@ export type Answers = (request: LoggedRequest, body: Uint8Array) => Promise<Answ
  * A registry by the protocol, written apart from the product's own server, so that one mistake cannot
  * hide in both. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
-export function registryAnswers({ registry, pageSize }: AnswersOptions): Answers {
+export function registryAnswers({ registry, referring, pageSize }: AnswersOptions): Answers {
   const uploads = new Map<string, Uint8Array>();
 
   return async (request, body) => {
@@ -41,6 +45,8 @@ export function registryAnswers({ registry, pageSize }: AnswersOptions): Answers
         const { names, headers } = page(all, request);
         return json(200, { name: request.repository, tags: names }, headers);
       }
+      case 'referrers':
+        return referring ? getReferrers(referring, request) : refusal(404, 'UNSUPPORTED');
       case 'manifest':
         return request.method === 'PUT' ? putManifest(request, body) : getManifest(request);
       case 'blob':
@@ -66,6 +72,20 @@ export function registryAnswers({ registry, pageSize }: AnswersOptions): Answers
     const names = rest.slice(0, n);
     const next = `${url.pathname}?${new URLSearchParams({ n: String(n), last: names.at(-1) ?? '' })}`;
     return { names, headers: rest.length > n ? { link: `<${next}>; rel="next"` } : {} };
+  }
+
+  async function getReferrers(known: Referring, request: LoggedRequest): Promise<Answer> {
+    const { repository = '', reference = '' } = request;
+    if (!isDigest(reference)) return refusal(400, 'DIGEST_INVALID');
+    const about = await Array.fromAsync(known.referrers(repository, reference));
+    const { names, headers } = page(
+      about.map(({ digest }) => digest),
+      request,
+    );
+    const manifests = about.filter(({ digest }) => names.includes(digest));
+    const mediaType = mediaTypes.ociIndex;
+    const type = { 'content-type': mediaType };
+    return json(200, { schemaVersion: 2, mediaType, manifests }, { ...headers, ...type });
   }
 
   async function getManifest({ repository = '', reference = '' }: LoggedRequest): Promise<Answer> {
