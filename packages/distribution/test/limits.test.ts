@@ -26,8 +26,12 @@ async function begun(listening: Listening): Promise<string> {
 
 /** A request up to its body, of a client that asks nothing more. */
 function head(method: string, target: string, ...headers: readonly string[]): string {
-  const lines = [`${method} ${target} HTTP/1.1`, 'Host: registry', ...headers, 'Connection: close'];
-  return `${lines.join('\r\n')}\r\n\r\n`;
+  return headOfOne(method, target, ...headers, 'Connection: close');
+}
+
+/** A request up to its body, of a client that asks more. */
+function headOfOne(method: string, target: string, ...headers: readonly string[]): string {
+  return [`${method} ${target} HTTP/1.1`, 'Host: registry', ...headers, '', ''].join('\r\n');
 }
 
 describe('S11 a client', () => {
@@ -150,7 +154,7 @@ describe('S11 a request that two could read in two ways', () => {
 
   test('is none when it comes after another: each is answered, in order', async () => {
     const { listening } = await writable();
-    const first = head('GET', '/v2/').replace('Connection: close\r\n', '');
+    const first = headOfOne('GET', '/v2/');
     const answer = await raw(listening, first + first + head('GET', '/v2/_catalog'));
     expect(answer.match(/HTTP\/1.1 200/g)).toHaveLength(3);
     expect(answer).toMatch(/"repositories":\[\]}$/);
@@ -195,7 +199,8 @@ describe('S05 what nobody wants of a request', () => {
     const { listening } = await writable();
     const socket = dial(listening);
     let sent = 0;
-    socket.write(head('PUT', '/v2/team/app/manifests/latest', 'Content-Length: 1000000000'));
+    const target = '/v2/team/app/manifests/latest';
+    socket.write(headOfOne('PUT', target, 'Content-Length: 1000000000'));
     const answer = next(socket);
     const chunk = Buffer.alloc(100_000);
     const flooding = setInterval(() => {
@@ -209,10 +214,7 @@ describe('S05 what nobody wants of a request', () => {
 
   test('does not stand in the way of the next where it is little', async () => {
     const { listening } = await writable();
-    const first = head('PATCH', `${start}none`, 'Content-Length: 100000').replace(
-      'Connection: close\r\n',
-      '',
-    );
+    const first = headOfOne('PATCH', `${start}none`, 'Content-Length: 100000');
     const answer = await raw(listening, first + 'x'.repeat(100_000) + head('GET', '/v2/'));
     expect(answer.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 200']);
   });
