@@ -6,11 +6,16 @@ import { plainNodes } from './plain-yaml.ts';
 import { type Reading, readImages } from './read-images.ts';
 import { type SearchRules, searchRules } from './search-rules.ts';
 import { hideTemplates } from './templates.ts';
+import { withIndent } from './yaml-indent.ts';
 import { nodesOf, type YamlNode } from './yaml-nodes.ts';
 
 /** How deep a file may be nested, and of how many words, signs and breaks it may consist. */
 const depthLimit = 100;
 const partLimit = 2_000_000;
+
+/** Up to what length, in characters, and how often a document is read once more with its texts indented. */
+const indentedLimit = 200_000;
+const indentedTimes = 20;
 
 /** How often a text in a document may be a document itself. */
 const embeddedLimit = 3;
@@ -68,9 +73,9 @@ export function findInDocuments(
     depth: number,
     into: Findings[],
   ): boolean {
-    const lines = new LineCounter();
+    const { lines, documents } = parsed(part.text, () => --parts);
     try {
-      for (const document of boundedDocuments(part.text, lines, () => --parts)) {
+      for (const document of documents) {
         const originAt = (offset: number, further = 0): Origin =>
           originOf(part.line + lines.linePos(offset).line - 1 + further, head);
         const [error] = document.errors;
@@ -99,6 +104,32 @@ export function findInDocuments(
         ? search(text, lineAt, depth + 1)
         : unreadable(`texts in texts, deeper than ${embeddedLimit}`, lineAt(0));
     return readImages(contents, { rules, originAt, restore, embedded });
+  }
+}
+
+/** Documents as they are asked for, which throws where they go too far. */
+function parsed(
+  text: string,
+  left: () => number,
+): { readonly lines: LineCounter; readonly documents: Iterable<Document> } {
+  const lines = new LineCounter();
+  const documents = boundedDocuments(text, lines, left);
+  return text.length > indentedLimit ? { lines, documents } : { lines, documents: indented() };
+
+  function* indented(): Iterable<Document> {
+    let current = text;
+    for (let tries = 0; ; tries++) {
+      // It gets no more than its own lines, as often as it is read.
+      lines.lineStarts.length = 0;
+      const all = [...boundedDocuments(current, lines, left)];
+      const faults = all.flatMap(({ errors }) => errors);
+      const better = tries < indentedTimes ? withIndent(current, faults) : undefined;
+      if (better === undefined) {
+        yield* all;
+        return;
+      }
+      current = better;
+    }
   }
 }
 

@@ -77,7 +77,9 @@ export function imageLike(
 
 /** A value that is all of a template, of what is named as an image. */
 function template(text: string, name: string): string | undefined {
-  if (!isTemplate(text) || text.length > referenceLimit || text.includes('\n')) return undefined;
+  if (text.length > referenceLimit || text.includes('\n')) return undefined;
+  // What goes from one step of a pipeline to the next is named where it begins.
+  if (!isTemplate(text) || isFilledInLater(text)) return undefined;
   const [, flag = name, value = ''] = /^(?:--?([\w.-]+)=)?(.*)$/.exec(text.trim()) ?? [];
   const isValue = !/\s/.test(value.replace(/\{\{.*?\}\}/g, ''));
   // The kubelet puts a variable in, which is looked at itself.
@@ -104,7 +106,9 @@ function flagOf(word = ''): string | undefined {
 function named(entry: string): readonly string[] {
   if (isTemplate(entry)) return [entry];
   const reference = referenceOf(entry);
-  return reference === undefined || /^(?:true|false|null|~)$/.test(entry) ? [] : [reference];
+  // A word with dots is code, or a file.
+  const isOther = /^(?:true|false|null|~|[^/:@]*\.[^/:@]*)$/.test(entry);
+  return reference === undefined || isOther ? [] : [reference];
 }
 
 /**

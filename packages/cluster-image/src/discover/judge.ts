@@ -44,6 +44,8 @@ export function judge(
   isDoubtful = false,
 ): Judgement | undefined {
   const isMeant = !isDoubtful && (certainty === 'proven' || certainty === 'told');
+  // What a rule tells of may also be had from elsewhere than a registry.
+  if (certainty === 'told' && /^(?:[a-z+]+:\/\/|git@)/.test(text)) return undefined;
   if (isFilledInLater(text)) {
     return { is: 'suspect', text, reason: `filled in on the cluster: ${where}` };
   }
@@ -51,8 +53,6 @@ export function judge(
     if (isDoubtful || certainty === 'unnamed') return { is: 'suspect', text, reason: where };
     return { is: 'unresolved', text, reason: 'a template that is not filled in' };
   }
-  // What a rule tells of may also be had from elsewhere than a registry.
-  if (certainty === 'told' && /^(?:[a-z+]+:\/\/|git@)/.test(text)) return undefined;
   try {
     const reference = formatReference(parseReference(text));
     if (isDoubtful) return { is: 'suspect', text: reference, reason: where };

@@ -95,6 +95,8 @@ export const knownObjects: readonly SearchRule[] = [
   { group: 'kpack.io', path: 'spec.tag', value: 'none' },
   { group: 'kafka.strimzi.io', path: 'spec.build.output', value: 'none' },
 
+  { group: 'actions.summerwind.dev', key: 'image', value: 'image' },
+
   // Applications of platforms.
   { group: 'core.oam.dev', key: 'image', value: 'image' },
   { group: 'serving.knative.dev', key: 'image', value: 'image' },

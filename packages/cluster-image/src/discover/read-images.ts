@@ -110,15 +110,12 @@ export function readImages(contents: YamlNode | undefined, reading: Reading): Fi
     const path = [...place.path, key];
     const sought = place.soughtAt(path);
     if (sought === 'none' || !value || parts.has(value)) return;
-    const isVariable = key === 'value' && named !== '';
-    const inner: Place = {
-      ...place,
-      path: isVariable ? [...place.path, named] : path,
-      ...(sought === 'suspect' && { isDoubtful: true }),
-    };
+    const isVariable = (key === 'value' || key === 'default') && named !== '';
+    const inner = { ...place, path: isVariable ? [...place.path, named] : path };
     const isOfPod = key === 'image' && podLists.includes(place.path.at(-1) ?? '');
-    if (sought && sought !== 'suspect' && !isOfPod) take(value, sought, inner);
-    else generic(key, value, inner, isOfPod);
+    if (sought === 'suspect') generic(key, value, { ...inner, isDoubtful: true }, isOfPod);
+    else if (sought === undefined || isOfPod) generic(key, value, inner, isOfPod);
+    else take(value, sought, { ...inner, isDoubtful: false });
   }
 
   /** Takes what a rule says is there, and goes on with all else. */
