@@ -98,6 +98,21 @@ const builtLocation = z
     error: 'not where this workspace builds an image',
   });
 
+/** Where an image is, and perhaps which task builds it: for plugins of task runners, not for the build itself. */
+const workspaceImage = z.union(
+  [
+    builtLocation,
+    z
+      .strictObject({
+        from: builtLocation.describe('Where it is built'),
+        project: z.string().min(1).optional().describe('The project that builds it'),
+        target: z.string().min(1).optional().describe('The target that builds it'),
+      })
+      .transform(({ from }) => from),
+  ],
+  { error: 'not where this workspace builds an image: a location, or from, project and target' },
+);
+
 /** `cluster-image.json`, beside the build file or at the root of the workspace. */
 export const configurationSchema = z.strictObject({
   $schema: z.string().optional(),
@@ -123,7 +138,7 @@ export const configurationSchema = z.strictObject({
   workspaceImages: z
     .record(
       z.string().refine(isImageName, { error: 'not the name of an image, without a tag' }),
-      builtLocation,
+      workspaceImage,
     )
     .optional()
     .describe(

@@ -99,12 +99,26 @@ describe('an image that the workspace builds itself', () => {
     expect([found.images.length, found.built]).toEqual([1, undefined]);
   });
 
+  test('may be said with the task that builds it, which is nothing to the build', async () => {
+    const image = { from: 'oci:../apps/api/dist/image', project: 'api', target: 'image' };
+    const workspaceImages = { 'registry.example/acme/api': image };
+    const here = await place({
+      ...files,
+      'cluster/cluster-image.json': JSON.stringify({ workspaceImages }),
+    });
+    const found = await here.run(discoverVerb, { context: 'cluster' });
+    expect(found.built?.map(({ location }) => location)).toEqual([
+      `oci:${here.path('apps/api/dist/image')}`,
+    ]);
+  });
+
   test.each([
     ['a tag', { 'acme/api:1': 'oci:x' }],
     ['a digest', { [`acme/api@sha256:${'0'.repeat(64)}`]: 'oci:x' }],
     ['no name', { 'Acme api': 'oci:x' }],
     ['a registry to build in', { 'acme/api': 'docker://a.io/b:1' }],
     ['nowhere', { 'acme/api': 'oci:' }],
+    ['a task alone', { 'acme/api': { project: 'api', target: 'image' } }],
   ])('is not configured with %s', async (_, workspaceImages) => {
     const configuration = JSON.stringify({ workspaceImages }, undefined, 2);
     const here = await place({ ...files, 'cluster/cluster-image.json': configuration });
