@@ -18,13 +18,24 @@ const patience = 30_000;
 /** No server outlives the tests by more than this, in seconds, whatever becomes of them. */
 const lifetime = 900;
 
+/** Where a server runs, if that matters. */
+export interface Surroundings {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 async function start(
   program: string,
   args: readonly string[],
   isUp: () => Promise<boolean>,
+  { cwd, env }: Surroundings = {},
 ): Promise<Server> {
   const log: Buffer[] = [];
-  const child = spawn('timeout', [String(lifetime), program, ...args], { stdio: 'pipe' });
+  const child = spawn('timeout', [String(lifetime), program, ...args], {
+    stdio: 'pipe',
+    cwd,
+    env: { ...process.env, ...env },
+  });
   child.stdout.on('data', (chunk: Buffer) => log.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => log.push(chunk));
   const deadline = Date.now() + patience;
@@ -110,7 +121,11 @@ export function requestsSince({ log }: Server, length: number): readonly LoggedR
 }
 
 /** A docker daemon of its own, as root without a bridge. Its clients are told where by DOCKER_HOST. */
-export async function dockerDaemon(work: string): Promise<Server & { readonly address: string }> {
+export async function dockerDaemon(
+  work: string,
+  options: readonly string[] = [],
+  surroundings: Surroundings = {},
+): Promise<Server & { readonly address: string }> {
   const at = (name: string): string => join(work, 'docker', name);
   await mkdir(join(work, 'docker'), { recursive: true });
   const address = `unix://${at('sock')}`;
@@ -121,9 +136,10 @@ export async function dockerDaemon(work: string): Promise<Server & { readonly ad
     [
       ...['--data-root', at('data'), '--exec-root', at('exec'), '-H', address],
       ...['--pidfile', at('pid'), '--iptables=false', '--ip6tables=false', '--bridge=none'],
-      ...['--storage-driver', 'vfs'],
+      ...['--storage-driver', 'vfs', ...options],
     ],
     isUp,
+    surroundings,
   );
   return {
     ...server,
@@ -157,11 +173,13 @@ export async function serveCommand(
   locations: readonly string[],
   work: string,
   options: readonly string[] = [],
+  surroundings: Surroundings = {},
 ): Promise<Server & { readonly host: string }> {
   const endpoint = join(work, `endpoint-${await freePort()}`);
   const read = (): Promise<string> => readFile(endpoint, 'utf8').catch(() => '');
   const args = [command, 'serve', ...locations, '--endpoint-file', endpoint, ...options];
-  const server = await start(process.execPath, args, async () => (await read()) !== '');
+  const isUp = async (): Promise<boolean> => (await read()) !== '';
+  const server = await start(process.execPath, args, isUp, surroundings);
   return { ...server, host: new URL(await read()).host };
 }
 
