@@ -43,6 +43,15 @@ export interface Removable {
   removeBlob(repository: string, digest: Digest): Promise<boolean>;
 }
 
+/** A registry in which exactly one of those who give a tag its first meaning does so, whatever process they are in. */
+export interface Claimable {
+  /**
+   * Stores a manifest, whose blobs are there already, and gives it a tag that means nothing yet. Tells
+   * whether the tag means it then; where it means something else, that stays.
+   */
+  claimTag(repository: string, manifest: Manifest, tag: string): Promise<boolean>;
+}
+
 /** A registry that knows which manifests are about another. */
 export interface Referring {
   /** Those whose subject has that digest, which itself need not be there, in bytewise order of their digests. */

@@ -35,6 +35,8 @@ export interface Disk {
   names(path: string): Promise<readonly string[]>;
   /** Writes a small file in whole, replacing what is there, unless that is the same. */
   write(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
+  /** Writes a small file in whole where there is none; false where there is one, which stays. */
+  claim(path: string, data: string): Promise<boolean>;
   /** Moves a staged, synced file into place, replacing what is there. */
   place(staged: string, path: string): Promise<void>;
   /** Lets the next flush see to a file that is there already, for others may have placed it a moment ago. */
@@ -80,6 +82,9 @@ const settled = 600_000;
 
 /** The time of change of a file that is known to outlive a loss of power: whoever finds it need not see to that. */
 const durable = 0;
+
+/** What operating systems answer where a file cannot have a second name. */
+const noLinks = ['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** How often a directory is made again that others tidied away in the meantime. */
 const makings = 20;
@@ -164,21 +169,73 @@ export function disk(
   async function write(target: string, text: string | Uint8Array, mode = 0o644): Promise<void> {
     const data = Buffer.from(text);
     if (await isThere(target, data)) return;
-    await sweep();
     const staged = stagePath(wholeFile);
     try {
-      const handle = await onDisk(fs, target, () =>
-        making(staged, () => fs.open(staged, 'wx', 0o644)),
-      );
-      await closing(fs, target, handle, async () => {
-        await handle.writeFile(data);
-        await handle.chmod(mode);
-        await handle.sync();
-      });
+      await writeStaged(staged, target, data, mode);
       await place(staged, target);
     } catch (error) {
       await fs.rm(staged, { force: true }).catch(() => {});
       throw error;
+    }
+  }
+
+  async function writeStaged(
+    staged: string,
+    target: string,
+    data: Uint8Array,
+    mode: number,
+  ): Promise<void> {
+    await sweep();
+    const handle = await onDisk(fs, target, () =>
+      making(staged, () => fs.open(staged, 'wx', 0o644)),
+    );
+    await closing(fs, target, handle, async () => {
+      await handle.writeFile(data);
+      await handle.chmod(mode);
+      await handle.sync();
+    });
+  }
+
+  async function claim(target: string, text: string): Promise<boolean> {
+    const staged = stagePath(wholeFile);
+    try {
+      await writeStaged(staged, target, Buffer.from(text), 0o644);
+      const isNew = await linkNew(staged, target, text);
+      await onDisk(fs, target, () => fs.rm(staged, { force: true }));
+      return isNew;
+    } catch (error) {
+      await fs.rm(staged, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Of all that make one name, one does; a rename would replace what another made. */
+  async function linkNew(staged: string, target: string, text: string): Promise<boolean> {
+    try {
+      await making(target, () => fs.link(staged, target));
+    } catch (error) {
+      const errno = errnoOf(error) ?? '';
+      if (errno === 'EEXIST') return false;
+      if (!noLinks.includes(errno)) await onDisk(fs, target, () => Promise.reject(error));
+      if (!(await makeNew(target, text))) return false;
+    }
+    dirty.add(dirname(target));
+    placed.add(target);
+    return true;
+  }
+
+  /** Where files have one name only. Whoever reads it at that moment may find it empty. */
+  async function makeNew(target: string, text: string): Promise<boolean> {
+    try {
+      const handle = await making(target, () => fs.open(target, 'wx', 0o644));
+      await closing(fs, target, handle, async () => {
+        await handle.writeFile(Buffer.from(text));
+        await handle.sync();
+      });
+      return true;
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return false;
+      return onDisk(fs, target, () => Promise.reject(error));
     }
   }
 
@@ -230,6 +287,7 @@ export function disk(
     fs,
     resumable,
     path,
+    claim,
     content: (target) => file(target, fs),
     text: (target) => onDisk(fs, target, () => ifExists(fs.readFile(target, 'utf8'))),
     names: (target) => onDisk(fs, target, () => list(fs, target)),
@@ -254,9 +312,7 @@ export function disk(
         await making(target, () => fs.link(existing, target));
       } catch (error) {
         const errno = errnoOf(error) ?? '';
-        if (['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errno)) {
-          return false;
-        }
+        if (noLinks.includes(errno)) return false;
         if (errno !== 'EEXIST') await onDisk(fs, target, () => Promise.reject(error));
       }
       dirty.add(dirname(target));

@@ -1,5 +1,6 @@
 import {
   blobsOf,
+  type Claimable,
   type Content,
   compareBytes,
   type Descriptor,
@@ -35,7 +36,7 @@ import { spool } from './spool.ts';
 import { stage } from './stage.ts';
 import { tagCase } from './tag-case.ts';
 
-export interface DistributionLayout extends Registry, Removable, Referring, Spool {
+export interface DistributionLayout extends Registry, Removable, Referring, Claimable, Spool {
   readonly disk: Disk;
   /** A blob or manifest by digest alone, whatever repository it belongs to. */
   content(digest: Digest): Promise<Content | undefined>;
@@ -213,22 +214,47 @@ export function distributionLayout(root: string, options: LayoutOptions = {}): D
     async putManifest(repository, manifest, tag) {
       const { digest } = manifest;
       if (tag !== undefined) await checkCase(repository, tag);
-      const revision = layoutPaths.revision(repository, digest);
       const tagging =
         tag === undefined
           ? []
           : [layoutPaths.tagged(repository, tag, digest), layoutPaths.tag(repository, tag)];
-      await disk.write(disk.path(layoutPaths.blob(digest)), manifest.bytes, 0o444);
-      await disk.flush();
-      // A registry lists a repository by this directory, which an index alone would not make.
-      await disk.makeDirectory(disk.path(layoutPaths.layers(repository)));
-      await putLink(revision, digest);
-      await disk.flush();
+      await putRevision(repository, manifest);
       for (const link of tagging) await putLink(link, digest);
-      await disk.flush();
-      if (!resumable) await disk.tidy();
+      await flushed();
+    },
+    async claimTag(repository, manifest, tag) {
+      const { digest } = manifest;
+      await checkCase(repository, tag);
+      const link = layoutPaths.tag(repository, tag);
+      // Who died right after a claim left a file beside it.
+      await disk.sweep();
+      await putRevision(repository, manifest);
+      const isFree = (await readLink(link)) === undefined;
+      if (isFree) await putLink(layoutPaths.tagged(repository, tag, digest), digest);
+      const isNew = isFree && (await disk.claim(disk.path(link), digest));
+      const isOurs = isNew || (await readLink(link)) === digest;
+      // Whoever made the same link may not have come to make it durable.
+      if (isOurs && !isNew) await putLink(link, digest);
+      await flushed();
+      return isOurs;
     },
   };
+
+  async function putRevision(repository: string, manifest: Manifest): Promise<void> {
+    const { digest } = manifest;
+    const revision = layoutPaths.revision(repository, digest);
+    await disk.write(disk.path(layoutPaths.blob(digest)), manifest.bytes, 0o444);
+    await disk.flush();
+    // A registry lists a repository by this directory, which an index alone would not make.
+    await disk.makeDirectory(disk.path(layoutPaths.layers(repository)));
+    await putLink(revision, digest);
+    await disk.flush();
+  }
+
+  async function flushed(): Promise<void> {
+    await disk.flush();
+    if (!resumable) await disk.tidy();
+  }
 }
 
 /** Whether bytes with one digest cannot have the other as well. */

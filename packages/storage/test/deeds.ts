@@ -55,6 +55,17 @@ export const deeds: Readonly<Record<string, Deed>> = {
     ...putting(one, two, false),
     run: (fs) => push(fs, two),
   },
+  'a tag that is claimed': {
+    prepare: (fs) => put(fs, one, false),
+    run: claim,
+    async check(fs) {
+      const layout = distributionLayout(root, { fs });
+      expect(await wholeTag(layout, 'team/app', 'latest')).toBe(one.root.digest);
+      const digest = await wholeTag(layout, 'team/app', 'claimed');
+      if (digest) expect(digest).toBe(two.root.digest);
+      return digest ? 'after' : 'before';
+    },
+  },
   'a tag that is removed': removing((layout) => layout.removeTag('team/app', 'latest')),
   'a manifest that is removed, with its tag': removing((layout) =>
     layout.removeManifest('team/app', one.root.digest),
@@ -124,6 +135,12 @@ async function push(fs: FileSystem, image: ImageFixture): Promise<void> {
     }
   }
   await layout.putManifest('team/app', image.root, 'latest');
+}
+
+async function claim(fs: FileSystem): Promise<void> {
+  const layout = distributionLayout(root, { fs });
+  for (const [digest, body] of two.blobs) await layout.putBlob('team/app', digest, bytes(body));
+  expect(await layout.claimTag('team/app', two.root, 'claimed')).toBe(true);
 }
 
 function removing(remove: (layout: DistributionLayout) => Promise<boolean>): Deed {
