@@ -1,3 +1,5 @@
+import { hostPath } from './host-path.ts';
+
 /** The clients whose configuration is known. */
 export const clientNames = [
   'containerd',
@@ -131,7 +133,7 @@ const configs: Readonly<Record<ClientName, (wanted: ConfigFor) => ClientConfig>>
         text: [
           ...hosts.flatMap((host) => [
             `[registry.${quoted(host)}]`,
-            `  mirrors = [${quoted(isProxy ? `${url.host}/${host}` : url.host)}]`,
+            `  mirrors = [${quoted(placeOf(host, url, isProxy))}]`,
             '',
           ]),
           `[registry.${quoted(url.host)}]`,
@@ -154,11 +156,16 @@ function registriesConf({ url, hosts, isProxy }: ConfigFor): string {
       `prefix = ${quoted(host)}`,
       `location = ${quoted(host)}`,
       '[[registry.mirror]]',
-      `location = ${quoted(isProxy ? `${url.host}/${host}` : url.host)}`,
+      `location = ${quoted(placeOf(host, url, isProxy))}`,
       `insecure = ${url.protocol === 'http:'}`,
       '',
     ])
     .join('\n');
+}
+
+/** Where the images of a host are. */
+function placeOf(host: string, url: URL, isProxy: boolean): string {
+  return isProxy ? `${url.host}/${hostPath(host)}` : url.host;
 }
 
 /** https://docs.k3s.io/installation/private-registry */

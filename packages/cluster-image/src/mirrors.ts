@@ -3,6 +3,7 @@ import type { HostOptions, Mirror } from '@cluster-image/distribution';
 import { type Context, OciError, readAll, slice, throwIfAborted } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { type Configuration, configurationName, registryUrl } from './configuration.ts';
+import { hostPath } from './host-path.ts';
 
 type Registries = NonNullable<Configuration['registries']>;
 type ConfiguredMirror = NonNullable<Registries[string]['mirrors']>[number];
@@ -47,7 +48,10 @@ export function hostsOf(
 
 function mirrorOf(configured: ConfiguredMirror, context: Context, patience: number): Mirror {
   if (typeof configured === 'string') {
-    return { url: async (host) => urlOf(configured.replaceAll('{host}', host), configurationName) };
+    return {
+      url: async (host) =>
+        urlOf(configured.replaceAll('{host}', hostPath(host)), configurationName),
+    };
   }
   const { endpointFile, path } = configured;
   let deadline: number | undefined;
@@ -56,7 +60,7 @@ function mirrorOf(configured: ConfiguredMirror, context: Context, patience: numb
       // One wait is enough to know that nothing comes, however many ask.
       deadline ??= Date.now() + patience;
       const endpoint = await waitForEndpoint(endpointFile, deadline, context.signal);
-      return new URL(path.replaceAll('{host}', host).replace(/^\/+/, ''), endpoint);
+      return new URL(path.replaceAll('{host}', hostPath(host)).replace(/^\/+/, ''), endpoint);
     },
   };
 }

@@ -176,12 +176,14 @@ async function registryOf(
 ): Promise<Registry> {
   if (given.writable) return writable(given, workspace);
   const others = given.locations.filter((location) => location !== storeLocation);
-  const opened = await openRegistries(others, given, workspace);
-  const store = select(workspace.store.registry, hostNames);
+  const opened = (await openRegistries(others, given, workspace)).map(({ registry }) => registry);
+  const { store } = workspace;
   const isStore = others.length < given.locations.length;
-  const readers = [...opened.map(({ registry }) => registry), ...(isStore ? [store] : [])];
-  const held = overlay(...readers, ...(given.proxy ? [store] : []));
-  if (!given.proxy) return { reader: held, held };
+  const readers = [...opened, ...(isStore ? [select(store.registry, hostNames)] : [])];
+  // Whoever looks at the page uses no image.
+  const seen = select(distributionLayout(store.root), hostNames);
+  const held = overlay(...opened, ...(isStore || given.proxy ? [seen] : []));
+  if (!given.proxy) return { reader: overlay(...readers), held };
   const { registry, namespace } = proxied(
     { ...given, maxAge: parseDuration(given.maxAge), fetched: counted.fetched },
     workspace,

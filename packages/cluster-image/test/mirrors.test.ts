@@ -64,6 +64,11 @@ describe('what is special about registries', () => {
   });
 });
 
+test('a host with a port is part of a path as a proxy has it', async () => {
+  const mirror = mirrorOf('http://b.io/{host}/x');
+  expect((await mirror.url('a.io:5000')).href).toBe('http://b.io/a.io_5000/x');
+});
+
 describe('a mirror that runs beside the build', () => {
   test.each([
     ['', ''],

@@ -1,4 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { request } from 'node:http';
+import { layoutPaths } from '@cluster-image/storage';
 import { tls } from '@cluster-image/testing';
 import { hash } from 'bcryptjs';
 import { describe, expect, test } from 'vitest';
@@ -39,6 +41,19 @@ describe('beside the registry', () => {
     const evil = await textAt(`${url}/?q=${encodeURIComponent('"><script>alert(1)</script>')}`);
     expect(evil.text).not.toContain('<script>');
     expect(evil.text).toContain('Nothing yet.');
+  });
+
+  test('a page counts as no use of what it shows', async () => {
+    const here = await desk();
+    await here.run(pullVerb, { from: `${here.host}/acme/app:1`, plainHttp: [here.host] });
+    const link = here.path('.store', layoutPaths.tag(`${here.host}/acme/app`, '1'));
+    const before = (await stat(link)).ctimeMs;
+    const { url } = await serving(here, ['store:']);
+    expect((await textAt(`${url}/`)).text).toContain('acme/app');
+    expect((await stat(link)).ctimeMs).toBe(before);
+    const manifest = `${url}/v2/${here.host.replace(':', '_')}/acme/app/manifests/1`;
+    expect((await fetch(manifest)).status).toBe(200);
+    expect((await stat(link)).ctimeMs).toBeGreaterThan(before);
   });
 
   test('a page of a proxy asks no upstream', async () => {
