@@ -34,14 +34,17 @@ export function compose(
   written: (node: YamlNode | undefined) => string,
 ): Composed | undefined {
   const parts: YamlNode[] = [];
-  const registry = field(names.registry);
+  const [usual = '', ...others] = [names.repository].flat();
+  // Most mappings end here.
+  const first = field(usual);
+  if (first === '' && others.length === 0) return undefined;
   const tag = field(names.tag);
   const digest = field(names.digest).replace(/^[0-9a-f]{64}$/, 'sha256:$&');
   const isWhole = tag !== '' || digest !== '';
-  const [usual = '', ...others] = [names.repository].flat();
   // Another name says too little on its own.
-  const repository = field(usual) || (isWhole ? field(others) : '');
+  const repository = first || (isWhole ? field(others) : '');
   if (repository === '') return undefined;
+  const registry = field(names.registry);
   const name = withoutScheme(registry === '' ? repository : `${registry}/${repository}`);
   // A version may be a digest as well.
   const version = tag === '' ? '' : /^sha\d+:/.test(tag) ? `@${tag}` : `:${tag}`;
@@ -53,8 +56,8 @@ export function compose(
 
   /** The first of several names that there is a text under. */
   function field(names: string | readonly string[] = []): string {
-    for (const name of [names].flat()) {
-      const node = fieldOf(map, name.split('.'));
+    for (const name of typeof names === 'string' ? [names] : names) {
+      const node = fieldOf(map, name.includes('.') ? name.split('.') : [name]);
       const text = written(node).trim();
       if (!node || text === '') continue;
       parts.push(node);

@@ -64,11 +64,11 @@ export function imageLike(
   path: readonly string[],
   before = '',
 ): readonly ImageLike[] {
+  // Whatever is said of an image has one of these in it.
+  if (!/[:@/{$#<]/.test(text)) return [];
   const name = flagOf(before) ?? path.slice(-2).join('.');
   const whole = template(text, name);
   if (whole !== undefined) return [{ text: whole, line: 0 }];
-  // Whatever is said of an image has one of these in it.
-  if (!/[:@/]/.test(text)) return [];
   return text
     .slice(0, textLimit)
     .split('\n')
