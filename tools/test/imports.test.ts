@@ -15,7 +15,12 @@ const rules = {
     house: ['@cluster-image/oci', '@cluster-image/storage', '@cluster-image/distribution'],
     never: ['node:fs', 'node:fs/promises', 'undici', 'tar', '@nx/devkit', 'nx'],
   },
-  nx: { house: ['cluster-image'], never: ['node:fs', 'node:fs/promises', 'undici', 'tar'] },
+  nx: {
+    house: ['cluster-image'],
+    never: ['node:fs', 'node:fs/promises', 'undici', 'tar'],
+    // Whatever the plugin's entry imports is loaded at every Nx command.
+    except: ['inference/read.ts'],
+  },
 } as const;
 
 type Package = keyof typeof rules;
@@ -81,7 +86,9 @@ describe.each(names)('package %s', (name) => {
     const rule = rules[name];
     const never: readonly string[] = 'never' in rule ? rule.never : [];
     const only: readonly string[] | undefined = 'only' in rule ? rule.only : undefined;
-    const wrong = imports.filter(({ specifier }) => {
+    const except: readonly string[] = 'except' in rule ? rule.except : [];
+    const wrong = imports.filter(({ path, specifier }) => {
+      if (except.includes(path)) return false;
       if (specifier.startsWith('.') || isHouse(specifier)) return false;
       return never.includes(specifier) || (only !== undefined && !only.includes(specifier));
     });

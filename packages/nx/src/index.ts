@@ -1,1 +1,3 @@
-export { createNodes, createNodesV2, type PluginOptions } from './plugin.ts';
+export { createDependencies } from './inference/dependencies.ts';
+export type { PluginOptions } from './inference/options.ts';
+export { createNodes, createNodesV2 } from './plugin.ts';

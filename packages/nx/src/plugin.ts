@@ -1,151 +1,138 @@
 import { posix } from 'node:path';
-import type { CreateNodes, CreateNodesResult, TargetConfiguration } from '@nx/devkit';
+import type { CreateNodes, CreateNodesResultArray } from '@nx/devkit';
+import { clusterTargets, type Producer, type Tools } from './inference/cluster-targets.ts';
+import { sketch } from './inference/dockerfile.ts';
+import { imageTargets } from './inference/image-targets.ts';
+import { type PluginOptions, type TargetNames, withDefaults } from './inference/options.ts';
+import { projectRootOf, type WorkspaceImage, workspaceImages } from './inference/producers.ts';
+import { type ReadText, reader } from './inference/read.ts';
+import type { Targets } from './inference/targets.ts';
 
-/** What can be said of the plugin in nx.json. */
-export interface PluginOptions {
-  readonly lockTargetName?: string;
-  readonly cacheTargetName?: string;
-  readonly syncTargetName?: string;
-  readonly buildTargetName?: string;
-  readonly pushTargetName?: string;
-  readonly saveTargetName?: string;
-}
-
-/**
- * Changes when the same inputs would give other outputs. An option of the inferred targets, so that
- * it is part of their hash.
- */
-const format = 2;
-
-/**
- * What a chart or a kustomization comes to may change with the tool; without one the task itself will
- * say so.
- */
-const helmVersion = 'helm version --short || echo none';
-const kustomizeVersion = 'kustomize version || kubectl version --client || echo none';
-
-const buildFiles = ['Sealfile', 'Kubefile'];
+const clusterFiles = ['Sealfile', 'Kubefile'];
+const imageFiles = ['Dockerfile', 'Containerfile'];
 const projectFiles = ['project.json', 'package.json'];
+const configurationName = 'cluster-image.json';
 
 /**
- * Gives every project with a Kubefile or Sealfile the targets of a cluster image. Looks at names of
- * files only, so it costs next to nothing and no broken file can break the project graph.
+ * Gives every project with a Kubefile or Sealfile the targets of a cluster image, and every other one
+ * with a Dockerfile those of an image. Looks at names of files, and into no files but Dockerfiles and
+ * `cluster-image.json`; what is wrong with those is told by the tasks of their own projects.
  */
 export const createNodes: CreateNodes<PluginOptions> = [
-  '**/{Sealfile,Kubefile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz,kustomization.yaml,kustomization.yml,Kustomization}',
-  (files, options = {}) => {
-    const known = new Set(files);
-    const charts = new Set(files.flatMap(chartsOf));
-    const kustomizations = files.filter((file) =>
-      /^kustomization(?:\.ya?ml)?$/i.test(posix.basename(file)),
+  '**/{Sealfile,Kubefile,Dockerfile,Containerfile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz,kustomization.yaml,kustomization.yml,Kustomization}',
+  async (files, options, { workspaceRoot }) => {
+    const workspace = look(files, reader(workspaceRoot), withDefaults(options));
+    return Promise.all(
+      [...buildFilesOf(workspace)].map(async ([root, file]) => {
+        const targets = await targetsOf(root, posix.basename(file), workspace);
+        const names = Object.keys(targets);
+        const metadata = { targetGroups: { 'Cluster image': names } };
+        const projects = names.length === 0 ? {} : { [root]: { targets, metadata } };
+        return [file, { projects }] satisfies CreateNodesResultArray[number];
+      }),
     );
-    const versionsFor = (root: string): readonly string[] => [
-      ...(charts.has(root) ? [helmVersion] : []),
-      ...(known.has(posix.join(root, 'cluster-image.json')) ||
-      kustomizations.some((file) => file.startsWith(posix.join(root, 'manifests/')))
-        ? [kustomizeVersion]
-        : []),
-    ];
-    const roots = new Map<string, string>();
-    for (const file of [...files].sort()) {
-      const root = posix.dirname(file);
-      const isBuildFile = buildFiles.includes(posix.basename(file));
-      const isProject = projectFiles.some((name) => known.has(posix.join(root, name)));
-      // Of a Sealfile and a Kubefile the first is used, as the build does.
-      if (isBuildFile && isProject && (!roots.has(root) || file.endsWith('Sealfile'))) {
-        roots.set(root, file);
-      }
-    }
-    return [...roots].map(([root, file]) => [file, project(root, versionsFor(root), options)]);
   },
 ];
 
 /** Nx 21 knows it by this name. */
 export const createNodesV2 = createNodes;
 
-/**
- * The project root that a chart belongs to, if the file is one directly below its `charts/`, or the
- * configuration, which may name others.
- */
+/** What there is in the workspace, by the names of its files. */
+interface Workspace {
+  readonly files: readonly string[];
+  readonly known: ReadonlySet<string>;
+  /** The projects that have charts, or kustomizations. */
+  readonly charts: ReadonlySet<string>;
+  readonly kustomizations: ReadonlySet<string>;
+  readonly names: TargetNames;
+  readonly read: ReadText;
+}
+
+function look(files: readonly string[], read: ReadText, names: TargetNames): Workspace {
+  return {
+    files: [...files].sort(),
+    known: new Set(files),
+    charts: new Set(files.flatMap(chartsOf)),
+    kustomizations: new Set(files.flatMap(kustomizationsOf)),
+    names,
+    read,
+  };
+}
+
+/** The project root that a chart belongs to, if the file is one directly below its `charts/`. */
 function chartsOf(file: string): readonly string[] {
-  const match =
-    /^(?:(.+)\/)?(?:charts\/(?:[^/]+\.tgz|[^/]+\/Chart\.yaml)|cluster-image\.json)$/.exec(file);
+  const match = /^(?:(.+)\/)?charts\/(?:[^/]+\.tgz|[^/]+\/Chart\.yaml)$/.exec(file);
   return match ? [match[1] ?? '.'] : [];
 }
 
-function project(
-  root: string,
-  versions: readonly string[],
-  options: PluginOptions,
-): CreateNodesResult {
-  const {
-    lockTargetName = 'lock-images',
-    cacheTargetName = 'cache-images',
-    syncTargetName = 'sync-registry',
-    buildTargetName = 'build-image',
-    pushTargetName = 'push-image',
-    saveTargetName = 'save-image',
-  } = options;
-  const at = (path: string): string => posix.join(root, path);
-  const inputs: TargetConfiguration['inputs'] = [
-    '{projectRoot}/**/*',
-    ...['dist', 'registry', 'node_modules'].map((path) => `!{projectRoot}/${path}/**/*`),
-    ...versions.map((runtime) => ({ runtime })),
-    { externalDependencies: [] },
-  ];
-  const target = (
-    name: string,
-    description: string,
-    rest: Partial<TargetConfiguration>,
-  ): TargetConfiguration => ({
-    executor: `@cluster-image/nx:${name}`,
-    metadata: { technologies: ['kubernetes', 'oci'], description },
-    ...rest,
-    options: { ...rest.options },
-  });
-  const targets: Record<string, TargetConfiguration> = {
-    [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', {
-      cache: false,
-      options: { context: root },
-    }),
-    [cacheTargetName]: target('cache-images', 'Bring the locked images into the content store', {
-      cache: true,
-      inputs,
-      outputs: ['{projectRoot}/dist/images.json'],
-      options: { context: root, receipt: at('dist/images.json'), format },
-    }),
-    [syncTargetName]: target('sync-registry', 'Bring every image into a registry', {
-      cache: false,
-      dependsOn: [cacheTargetName],
-      options: { from: root, to: `registry:${at('registry')}` },
-    }),
-    [buildTargetName]: target('build-image', 'Build the cluster image', {
-      cache: true,
-      dependsOn: [cacheTargetName],
-      inputs,
-      outputs: ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'],
-      options: {
-        context: root,
-        thin: at('dist/image'),
-        digestFile: at('dist/image.digest'),
-        format,
-      },
-    }),
-    [pushTargetName]: target('push-image', 'Push the cluster image to its registry', {
-      cache: false,
-      dependsOn: [buildTargetName],
-      options: { from: `oci:${at('dist/image')}`, buildTarget: buildTargetName },
-    }),
-    [saveTargetName]: target('save-image', 'Save the cluster image as an archive', {
-      cache: false,
-      dependsOn: [buildTargetName],
-      options: {
-        from: `oci:${at('dist/image')}`,
-        to: `docker-archive:${at('dist/image.tar')}`,
-        buildTarget: buildTargetName,
-      },
-    }),
+/** The directories below whose `manifests/` a kustomization is. */
+function kustomizationsOf(file: string): readonly string[] {
+  if (!/^kustomization(?:\.ya?ml)?$/i.test(posix.basename(file))) return [];
+  const parts = file.split('/');
+  return parts.flatMap((part, at) =>
+    part === 'manifests' && at < parts.length - 1 ? [parts.slice(0, at).join('/') || '.'] : [],
+  );
+}
+
+/** The build file of each project, by its root: of several the first is used, as the build does. */
+function buildFilesOf({ files, known }: Workspace): ReadonlyMap<string, string> {
+  const roots = new Map<string, string>();
+  for (const name of [...clusterFiles, ...imageFiles]) {
+    for (const file of files) {
+      const root = posix.dirname(file);
+      if (posix.basename(file) !== name || roots.has(root)) continue;
+      if (projectFiles.some((mark) => known.has(posix.join(root, mark)))) roots.set(root, file);
+    }
+  }
+  return new Map([...roots].sort(([, a], [, b]) => (a < b ? -1 : 1)));
+}
+
+async function targetsOf(root: string, file: string, workspace: Workspace): Promise<Targets> {
+  const { names, read } = workspace;
+  if (clusterFiles.includes(file)) {
+    const shared = root === '.' ? [] : await imagesSaidAt('.', workspace);
+    const images = [...shared, ...(await imagesSaidAt(root, workspace))];
+    const producers = images.flatMap((image) => {
+      const producer = producerOf(image, workspace);
+      return producer && producer.project !== `directory:${root}` ? [producer] : [];
+    });
+    return clusterTargets(root, await toolsOf(root, workspace), producers, names);
+  }
+  if (names.imageTargetName === false) return {};
+  const text = await read(posix.join(root, file));
+  return text === undefined ? {} : imageTargets(root, file, sketch(text), names);
+}
+
+/** What a context is read with; its configuration may name charts and kustomizations that lie elsewhere. */
+async function toolsOf(root: string, workspace: Workspace): Promise<Tools> {
+  const { known, charts, kustomizations, read } = workspace;
+  const path = posix.join(root, configurationName);
+  const text = known.has(path) ? ((await read(path)) ?? '"charts" "kustomize"') : '';
+  return {
+    helm: charts.has(root) || text.includes('"charts"'),
+    kustomize: kustomizations.has(root) || text.includes('"kustomize"'),
   };
-  const targetGroups = { 'Cluster image': Object.keys(targets) };
-  return { projects: { [root]: { targets, metadata: { targetGroups } } } };
+}
+
+/** The images of the workspace that the configuration in a directory names. */
+async function imagesSaidAt(
+  root: string,
+  { known, read }: Workspace,
+): Promise<readonly WorkspaceImage[]> {
+  const path = posix.join(root, configurationName);
+  return known.has(path) ? workspaceImages(await read(path), root) : [];
+}
+
+/** Undefined where the configuration does not tell, as of an image in an engine whose project it does not name. */
+function producerOf(image: WorkspaceImage, { known, names }: Workspace): Producer | undefined {
+  const { path, project, target } = image;
+  const has = (root: string, some: readonly string[]): boolean =>
+    some.some((name) => known.has(posix.join(root, name)));
+  const root = path && projectRootOf(path, (directory) => has(directory, projectFiles));
+  const named = project ?? (root === undefined ? undefined : `directory:${root}`);
+  if (named === undefined) return undefined;
+  const isCluster = root !== undefined && has(root, clusterFiles);
+  const usual = isCluster ? names.buildTargetName : names.imageTargetName;
+  const built = target ?? usual;
+  return built === false ? undefined : { ...image, project: named, target: built };
 }

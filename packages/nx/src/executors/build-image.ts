@@ -1,15 +1,12 @@
 import type { ExecutorContext } from '@nx/devkit';
 import { buildVerb } from 'cluster-image';
+import { withName } from './image-name.ts';
+import { restoreImages } from './restore.ts';
 import { type ExecutorResult, runVerb } from './run.ts';
 
 export default function buildImage(
   options: object,
   context: ExecutorContext,
 ): Promise<ExecutorResult> {
-  return runVerb(buildVerb, withName(options, context), context);
-}
-
-/** An image that is not given a name goes by its project's. */
-export function withName(options: object, context: ExecutorContext): object {
-  return { tag: `${context.projectName}:latest`, ...options };
+  return runVerb(buildVerb, withName(options, context), context, () => restoreImages(context));
 }

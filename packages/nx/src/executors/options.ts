@@ -20,6 +20,14 @@ export const executorOptions = {
   'cache-images': cacheVerb.options.extend({ format }),
   'sync-registry': syncVerb.options,
   'build-image': buildVerb.options.extend({ format }),
+  image: buildVerb.options.extend({
+    context: z.string().default('.').describe('Directory with the Dockerfile'),
+    bare: z
+      .boolean()
+      .default(true)
+      .describe('Only what the Dockerfile says: not the images of charts, manifests and lists'),
+    format,
+  }),
   'push-image': pushVerb.options.extend({ buildTarget }),
   'save-image': saveVerb.options.extend({ buildTarget }),
 } as const;
@@ -29,6 +37,7 @@ export const executorSummaries: Readonly<Record<keyof typeof executorOptions, st
   'cache-images': cacheVerb.summary,
   'sync-registry': syncVerb.summary,
   'build-image': buildVerb.summary,
+  image: 'Build the image of a Dockerfile without a container engine',
   'push-image': pushVerb.summary,
   'save-image': saveVerb.summary,
 };

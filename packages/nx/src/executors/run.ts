@@ -14,13 +14,17 @@ export function environmentOf(context: ExecutorContext): Environment {
 /**
  * Runs a verb as an executor: plain lines on stdout, what happens meanwhile among them, and a failure
  * as its message and the next step.
+ *
+ * @param prepare what has to be done first, failing in the same way
  */
 export async function runVerb<Options extends z.ZodObject, Result>(
   verb: Verb<Options, Result>,
   given: unknown,
   context: ExecutorContext,
+  prepare: () => Promise<void> = async () => {},
 ): Promise<ExecutorResult> {
   return reported(async () => {
+    await prepare();
     const options = parsed(verb, given);
     const result = await verb.run(options, environmentOf(context), runContext());
     for (const line of verb.lines(result)) console.log(printable(line));

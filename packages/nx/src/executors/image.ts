@@ -1,0 +1,9 @@
+import type { ExecutorContext } from '@nx/devkit';
+import { buildVerb } from 'cluster-image';
+import { withName } from './image-name.ts';
+import { type ExecutorResult, runVerb } from './run.ts';
+
+/** Builds what a Dockerfile says and nothing else, without a container engine. */
+export default function image(options: object, context: ExecutorContext): Promise<ExecutorResult> {
+  return runVerb(buildVerb, withName({ bare: true, ...options }, context), context);
+}

@@ -1,0 +1,116 @@
+import { posix } from 'node:path';
+import type { TargetNames } from './options.ts';
+import type { WorkspaceImage } from './producers.ts';
+import {
+  type Dependencies,
+  deliveryTargets,
+  format,
+  generalInputs,
+  type Inputs,
+  imageOutputs,
+  type Targets,
+  target,
+} from './targets.ts';
+
+/**
+ * What a chart or a kustomization comes to may change with the tool; without one the task itself will
+ * say so.
+ */
+const helmVersion = 'helm version --short || echo none';
+const kustomizeVersion = 'kustomize version || kubectl version --client || echo none';
+
+/** Which tools the context of a cluster image is read with. */
+export interface Tools {
+  readonly helm: boolean;
+  readonly kustomize: boolean;
+}
+
+/** An image of the workspace and the task that builds it. */
+export interface Producer extends WorkspaceImage {
+  /** As `dependsOn` takes it: a name, or `directory:` and the root of a project. */
+  readonly project: string;
+  readonly target: string;
+}
+
+/**
+ * What tells what an image is by now, and no more: a build that comes to the same image changes nothing
+ * for what contains it. Ours leave `image.digest`; `imageid` is nx-container's, and `image.iid` what
+ * `docker build --iidfile` writes by the name that docs/nx.md gives it.
+ */
+const digestFiles = '**/@(image.digest|image.iid|imageid)';
+
+/** The targets of a project with a Kubefile or Sealfile. */
+export function clusterTargets(
+  root: string,
+  tools: Tools,
+  producers: readonly Producer[],
+  names: TargetNames,
+): Targets {
+  const { lockTargetName, cacheTargetName, syncTargetName, buildTargetName } = names;
+  const at = (path: string): string => posix.join(root, path);
+  const inputs: Inputs = [
+    '{projectRoot}/**/*',
+    ...['dist', 'registry', 'node_modules'].map((path) => `!{projectRoot}/${path}/**/*`),
+    ...(tools.helm ? [{ runtime: helmVersion }] : []),
+    ...(tools.kustomize ? [{ runtime: kustomizeVersion }] : []),
+    ...producerInputs(producers),
+    ...generalInputs,
+  ];
+  const producing = producerTasks(producers);
+  return {
+    [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', 'lock', {
+      cache: false,
+      options: { context: root },
+    }),
+    [cacheTargetName]: target(
+      'cache-images',
+      'Bring the locked images into the content store',
+      'cache',
+      {
+        cache: true,
+        ...(producing.length > 0 && { dependsOn: producing }),
+        inputs,
+        outputs: ['{projectRoot}/dist/images.json'],
+        options: { context: root, receipt: at('dist/images.json'), format },
+      },
+    ),
+    [syncTargetName]: target('sync-registry', 'Bring every image into a registry', 'sync', {
+      cache: false,
+      dependsOn: [cacheTargetName],
+      options: { from: root, to: `registry:${at('registry')}` },
+    }),
+    [buildTargetName]: target('build-image', 'Build the cluster image', 'build', {
+      cache: true,
+      dependsOn: [cacheTargetName, ...producing],
+      inputs,
+      outputs: imageOutputs,
+      options: {
+        context: root,
+        thin: at('dist/image'),
+        digestFile: at('dist/image.digest'),
+        format,
+      },
+    }),
+    ...deliveryTargets(root, buildTargetName, names),
+  };
+}
+
+function producerTasks(producers: readonly Producer[]): Dependencies {
+  const tasks = new Map(
+    producers.map(({ project, target }) => [
+      JSON.stringify([project, target]),
+      { projects: [project], target },
+    ]),
+  );
+  return [...tasks].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, task]) => task);
+}
+
+function producerInputs(producers: readonly Producer[]): Inputs {
+  if (producers.length === 0) return [];
+  const archives = producers.flatMap(({ transport, path }) =>
+    path !== undefined && transport !== 'oci' ? [path] : [],
+  );
+  return [digestFiles, ...[...new Set(archives)].sort()].map((files) => ({
+    dependentTasksOutputFiles: files,
+  }));
+}

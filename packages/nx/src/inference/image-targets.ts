@@ -1,0 +1,72 @@
+import { posix } from 'node:path';
+import type { DockerfileSketch } from './dockerfile.ts';
+import type { TargetNames } from './options.ts';
+import {
+  deliveryTargets,
+  format,
+  generalInputs,
+  type Inputs,
+  imageOutputs,
+  type Targets,
+  target,
+} from './targets.ts';
+
+/**
+ * What an image is made of among what other tasks leave: all of it but images, which tasks of the same
+ * project may have left in the same place.
+ */
+const madeBefore = '!**/dist/{image,image.digest,image/**}';
+
+/**
+ * The targets of a project with a Dockerfile; none for one that needs a container engine where the
+ * plugin is told of no engine.
+ *
+ * @param file the name of its build file
+ */
+export function imageTargets(
+  root: string,
+  file: string,
+  { needsEngine, copies }: DockerfileSketch,
+  names: TargetNames,
+): Targets {
+  const { imageTargetName, lockTargetName } = names;
+  const engine = needsEngine ? names.engine : undefined;
+  if (imageTargetName === false || (needsEngine && engine === undefined)) return {};
+  const at = (path: string): string => posix.join(root, path);
+  const sources = copies?.flatMap((path) => [
+    `{projectRoot}/${path}`,
+    `{projectRoot}/${path}/**/*`,
+  ]) ?? [
+    '{projectRoot}/**/*',
+    '!{projectRoot}/dist/image/**/*',
+    '!{projectRoot}/node_modules/**/*',
+  ];
+  const settings = [file, `${file}.dockerignore`, '.dockerignore', 'cluster-image.json'];
+  const inputs: Inputs = [
+    ...sources,
+    ...[...settings, 'cluster-image.lock.json'].map((name) => `{projectRoot}/${name}`),
+    { dependentTasksOutputFiles: madeBefore },
+    ...generalInputs,
+  ];
+  return {
+    [lockTargetName]: target('lock-images', "Pin the image's base images to digests", 'lock', {
+      cache: false,
+      options: { context: root, bare: true },
+    }),
+    [imageTargetName]: target('image', `Build the image of ${at(file)}`, 'build', {
+      // What an engine builds twice is two images, and nobody else's store has the first.
+      cache: engine === undefined,
+      dependsOn: ['build'],
+      inputs,
+      outputs: imageOutputs,
+      options: {
+        context: root,
+        thin: at('dist/image'),
+        digestFile: at('dist/image.digest'),
+        ...(engine !== undefined && { engine }),
+        format,
+      },
+    }),
+    ...deliveryTargets(root, imageTargetName, names),
+  };
+}

@@ -1,0 +1,32 @@
+/** What can be said of the plugin in nx.json. */
+export interface PluginOptions {
+  readonly lockTargetName?: string;
+  readonly cacheTargetName?: string;
+  readonly syncTargetName?: string;
+  readonly buildTargetName?: string;
+  readonly pushTargetName?: string;
+  readonly saveTargetName?: string;
+  readonly serveTargetName?: string;
+  /** The target of projects with a Dockerfile; false for none. */
+  readonly imageTargetName?: string | false;
+  /** What builds Dockerfiles that have RUN; without it those have no target. */
+  readonly engine?: 'docker' | 'podman' | 'buildah';
+}
+
+const defaults = {
+  lockTargetName: 'lock-images',
+  cacheTargetName: 'cache-images',
+  syncTargetName: 'sync-registry',
+  buildTargetName: 'build-image',
+  pushTargetName: 'push-image',
+  saveTargetName: 'save-image',
+  serveTargetName: 'serve-image',
+  imageTargetName: 'image',
+} as const;
+
+/** The options with what they are where nothing is said. */
+export type TargetNames = Required<Omit<PluginOptions, 'engine'>> & Pick<PluginOptions, 'engine'>;
+
+export function withDefaults(options: PluginOptions | undefined): TargetNames {
+  return { ...defaults, ...options };
+}

@@ -1,0 +1,64 @@
+import { posix } from 'node:path';
+
+/** What a `cluster-image.json` says of an image that the workspace builds. */
+export interface WorkspaceImage {
+  /** Where it lies once it is built, relative to the workspace; absent for what is no file. */
+  readonly path?: string;
+  readonly transport: string;
+  /** The project and target that build it, where they are named. */
+  readonly project?: string;
+  readonly target?: string;
+}
+
+/**
+ * The images of the workspace that a configuration names. Whatever in it is not as it should be is
+ * passed over: the tasks that read the file in earnest tell.
+ *
+ * @param root the directory of the file, which paths in it are relative to
+ */
+export function workspaceImages(text: string | undefined, root: string): readonly WorkspaceImage[] {
+  const { workspaceImages: images } = objectIn(parsed(text));
+  return Object.values(objectIn(images)).flatMap((said) => {
+    const { from, project, target } = typeof said === 'string' ? { from: said } : objectIn(said);
+    const [, transport, rest = ''] = /^([a-z-]+):(.+)$/.exec(stringIn(from) ?? '') ?? [];
+    if (transport === undefined) return [];
+    const isFile = ['oci', 'oci-archive', 'docker-archive'].includes(transport);
+    const path = posix.join(root, rest.replace(/:.*$/, ''));
+    const names = { project: stringIn(project), target: stringIn(target) };
+    return [
+      {
+        transport,
+        ...(isFile && { path }),
+        ...(names.project !== undefined && { project: names.project }),
+        ...(names.target !== undefined && { target: names.target }),
+      },
+    ];
+  });
+}
+
+function parsed(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+function objectIn(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function stringIn(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** The nearest directory at or above a path that is the root of a project. */
+export function projectRootOf(
+  path: string,
+  isRoot: (directory: string) => boolean,
+): string | undefined {
+  for (let at = posix.dirname(path); ; at = posix.dirname(at)) {
+    if (isRoot(at)) return at;
+    if (at === '.' || at === '/' || at.startsWith('..')) return undefined;
+  }
+}

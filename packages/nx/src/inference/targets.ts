@@ -1,0 +1,64 @@
+import { posix } from 'node:path';
+import type { TargetConfiguration } from '@nx/devkit';
+import type { TargetNames } from './options.ts';
+
+export type Targets = Readonly<Record<string, TargetConfiguration>>;
+export type Inputs = NonNullable<TargetConfiguration['inputs']>;
+export type Dependencies = NonNullable<TargetConfiguration['dependsOn']>;
+
+/**
+ * Changes when the same inputs would give other outputs. An option of the inferred targets, so that
+ * it is part of their hash.
+ */
+export const format = 3;
+
+/** Where a project leaves its image. */
+export const imageOutputs = ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'];
+
+/** What every build depends on beside the files of its project: the workspace's settings, and no npm package. */
+export const generalInputs: Inputs = [
+  '{workspaceRoot}/cluster-image.json',
+  { externalDependencies: [] },
+];
+
+/**
+ * A target of ours, explained for `nx show project` and Nx Console.
+ *
+ * @param verb what the command calls the same, whose help tells all options
+ */
+export function target(
+  executor: string,
+  description: string,
+  verb: string,
+  rest: Partial<TargetConfiguration>,
+): TargetConfiguration {
+  return {
+    executor: `@cluster-image/nx:${executor}`,
+    metadata: {
+      technologies: ['kubernetes', 'oci'],
+      description,
+      help: { command: `npx cluster-image ${verb} --help`, example: {} },
+    },
+    ...rest,
+    options: { ...rest.options },
+  };
+}
+
+/** What is done with an image that a project has built. */
+export function deliveryTargets(root: string, buildTarget: string, names: TargetNames): Targets {
+  const at = (path: string): string => posix.join(root, path);
+  const from = `oci:${at('dist/image')}`;
+  const dependsOn = [buildTarget];
+  return {
+    [names.pushTargetName]: target('push-image', 'Push the image to its registry', 'push', {
+      cache: false,
+      dependsOn,
+      options: { from, buildTarget },
+    }),
+    [names.saveTargetName]: target('save-image', 'Save the image as an archive', 'save', {
+      cache: false,
+      dependsOn,
+      options: { from, to: `docker-archive:${at('dist/image.tar')}`, buildTarget },
+    }),
+  };
+}
