@@ -33,6 +33,8 @@ export interface CacheTarget {
   readonly registry: Registry;
   /** Which layers are wanted, of those that a source has; all by default. */
   readonly wants?: (layer: Descriptor, source: Repository) => boolean;
+  /** Whether all children of every index are wanted, whatever is pinned. */
+  readonly whole?: boolean;
 }
 
 export interface Cached {
@@ -75,13 +77,13 @@ export async function cache(
 async function cacheImage(
   reference: string,
   image: LockedImage,
-  { registry: target, wants }: CacheTarget,
+  { registry: target, wants, whole = false }: CacheTarget,
   sources: CacheSources,
   context: Context,
 ): Promise<void> {
   const { tag, digest: _, ...named } = parseReference(reference);
   const repository = nameOf(named);
-  const isAll = isWhole(reference, image);
+  const isAll = whole || isWhole(reference, image);
   const kept = keptOf(image);
   const isWanted = ({ digest }: Descriptor): boolean => isAll || kept.has(digest);
   if (await isCached({ registry: target, repository }, image.digest, tag, isWanted)) return;

@@ -25,14 +25,18 @@ export async function everyOne<T, R>(
     if (result.status === 'fulfilled') done.push(result.value);
     else failures.push(result.reason);
   }
-  const [first] = failures;
   if (failures.length === 0) return done;
+  throw asOne(failures, all.length);
+}
+
+/** Several failures as one: the only one, an interruption, or SOME_FAILED with a list of them. */
+export function asOne(failures: readonly unknown[], total: number): unknown {
+  const [first, ...others] = failures;
   const interrupted = failures.find(isAborted);
-  if (interrupted) throw interrupted;
-  if (failures.length === 1) throw first;
-  throw new OciError(
+  if (interrupted || others.length === 0) return interrupted ?? first;
+  return new OciError(
     'SOME_FAILED',
-    `${failures.length} of ${all.length} failed:\n${failures.map((reason) => `  ${messageOf(reason)}`).join('\n')}`,
+    `${failures.length} of ${total} failed:\n${failures.map((reason) => `  ${messageOf(reason)}`).join('\n')}`,
     {
       cause: new AggregateError(failures),
       hint: first instanceof OciError ? first.hint : undefined,
@@ -40,8 +44,14 @@ export async function everyOne<T, R>(
   );
 }
 
+/** Waits for all of them, then throws the first failure: nothing goes on behind the caller's back. */
+export async function settled<T>(jobs: readonly Promise<T>[]): Promise<readonly T[]> {
+  await Promise.allSettled(jobs);
+  return Promise.all(jobs);
+}
+
 /** The same failure, saying what it is about. */
-function named(name: string, error: unknown): unknown {
+export function named(name: string, error: unknown): unknown {
   if (!(error instanceof OciError) || error.code === 'ABORTED') return error;
   const { code, message, hint } = error;
   return new OciError(code, `${name}: ${message}`, { hint, cause: error });

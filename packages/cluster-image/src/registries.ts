@@ -1,6 +1,10 @@
+import type { RemoteRegistry } from '@cluster-image/distribution';
 import {
+  type Digest,
   isDigest,
+  listedReferrers,
   OciError,
+  type Referring,
   type Registry,
   type RegistryReader,
   select,
@@ -29,10 +33,24 @@ import { platformsOf, type Workspace } from './workspace.ts';
 export interface LocatedRegistry<R extends RegistryReader = RegistryReader> {
   readonly name: string;
   readonly registry: R;
+  /** Knows what is about its manifests, where anything can be. */
+  readonly referring?: Referring;
+  /** Whether it is for one platform, because that was chosen of several. */
+  readonly isChosen?: boolean;
+}
+
+/** A registry to write to. */
+export interface TargetRegistry extends LocatedRegistry<Registry> {
+  /** Whether it knows by itself what is about a manifest; else its clients keep lists of that. */
+  knows(repository: string, subject: Digest): Promise<boolean>;
 }
 
 export interface ContextChoice {
   readonly platform: readonly string[];
+  /** Of a context: all that its references mean, for whatever platform. */
+  readonly all?: boolean;
+  /** Also what is about the images, which is nothing that a context pins. */
+  readonly referrers?: boolean;
 }
 
 /** An image that may have a registry inside, and what it is called. */
@@ -93,7 +111,8 @@ async function open(
   const remote = remoteRegistry(text, workspace);
   if (remote) return remote;
   if (text.startsWith('registry:')) {
-    return { name: text, registry: await openDirectory(text, workspace) };
+    const layout = await openDirectory(text, workspace);
+    return { name: text, registry: layout, referring: layout };
   }
   const path = workspace.path(text);
   const isDirectory = (await directory(path).entry(''))?.type === 'directory';
@@ -109,7 +128,17 @@ async function inside(
   workspace: Workspace,
 ): Promise<LocatedRegistry> {
   const whole = await completed(image, [...others, layersInStore(workspace.store)], name);
-  return { name, registry: await openCluster(whole, platform, name, workspace) };
+  const registry = await openCluster(whole, platform, name, workspace);
+  return { name, registry, referring: referringIn(registry), isChosen: true };
+}
+
+/** Goes by what clients have listed, for a registry that knows nothing else. */
+function referringIn(registry: RegistryReader): Referring {
+  return {
+    async *referrers(repository, subject) {
+      yield* await listedReferrers(registry, repository, subject);
+    },
+  };
 }
 
 /** What has to be done with the images of a context. */
@@ -127,22 +156,27 @@ export async function openDirectory(
 
 async function openContextRegistry(
   text: string,
-  { platform }: ContextChoice,
+  { platform, all, referrers }: ContextChoice,
   workspace: Workspace,
   prepare: Prepare,
 ): Promise<LocatedRegistry> {
   const { store } = workspace;
+  if (referrers) {
+    throw new OciError('USAGE', `${text} pins images, and nothing that is about them`, {
+      hint: 'Bring that from the registries that they are in: sync docker://HOST TARGET --only … --referrers.',
+    });
+  }
   const context = await openContext(workspace.path(text));
   // Its own, which need not be that of where the command runs.
   const configuration = await readConfiguration(context.path);
   const platforms = platformsOf(platform, configuration);
   const [chosen, ...others] = platforms;
-  if (!chosen || others.length > 0) {
+  if (!chosen || (others.length > 0 && !all)) {
     throw new OciError(
       'USAGE',
       `${text} is for several platforms, a registry directory is for one`,
       {
-        hint: 'Choose one with --platform.',
+        hint: `Choose one with --platform${all === undefined ? '' : ', or bring all with --all'}.`,
       },
     );
   }
@@ -154,42 +188,45 @@ async function openContextRegistry(
     { ...workspace, configuration },
   );
   await prepare(lockfile, context);
-  const placements = await placementsOf(lockfile, chosen, store, configuration);
-  return { name: text, registry: placedRegistry(placements, store) };
+  const placements = await placementsOf(lockfile, chosen, store, { ...configuration, whole: all });
+  return { name: text, registry: placedRegistry(placements, store), isChosen: true };
 }
 
 /** `docker://HOST[/PREFIX]`, or undefined for what is none. */
-function remoteRegistry(
-  text: string,
-  { network }: Workspace,
-): LocatedRegistry<Registry> | undefined {
+function remoteRegistry(text: string, { network }: Workspace): TargetRegistry | undefined {
   requireNoCredentials(text);
   const match = /^docker:\/\/([^/@]+)(?:\/([^:@]+?))?\/?$/.exec(text);
   if (!match) return undefined;
   const [, host = '', prefix] = match;
-  const registry = network.registry(host);
-  return { name: text, registry: prefix === undefined ? registry : below(registry, prefix) };
+  const whole = network.registry(host);
+  const registry = prefix === undefined ? whole : below(whole, prefix);
+  return { name: text, registry, referring: registry, knows: registry.knowsReferrers };
 }
 
 /** A registry to write to. Throws USAGE for what can only be read. */
-export function openTarget(text: string, workspace: Workspace): LocatedRegistry<Registry> {
+export function openTarget(text: string, workspace: Workspace): TargetRegistry {
   const remote = remoteRegistry(text, workspace);
   if (remote) return remote;
   if (text.startsWith('registry:')) {
-    const path = workspace.path(text.slice('registry:'.length));
-    return { name: text, registry: distributionLayout(path) };
+    const layout = distributionLayout(workspace.path(text.slice('registry:'.length)));
+    // Whoever serves the directory may know less of it than we do.
+    return { name: text, registry: layout, referring: layout, knows: async () => false };
   }
   throw new OciError('USAGE', `${text} is not a registry to write to`, {
     hint: 'Write registry:DIR for a directory, or docker://HOST[/PREFIX].',
   });
 }
 
-function below(registry: Registry, prefix: string): Registry {
+type Below = Registry & Referring & Pick<RemoteRegistry, 'knowsReferrers'>;
+
+function below(registry: Below, prefix: string): Below {
   const inner = (name: string): string => `${prefix}/${name}`;
   return {
     ...select(registry, under(prefix)),
     putBlob: (name, digest, content, from) =>
       registry.putBlob(inner(name), digest, content, from === undefined ? undefined : inner(from)),
     putManifest: (name, manifest, tag) => registry.putManifest(inner(name), manifest, tag),
+    referrers: (name, subject) => registry.referrers(inner(name), subject),
+    knowsReferrers: (name, subject) => registry.knowsReferrers(inner(name), subject),
   };
 }

@@ -75,7 +75,7 @@ export async function copy(
     tag?: string,
   ): Promise<boolean> {
     const mayLackParts = !isTrusted || (options.children && isIndex(mediaType));
-    return !mayLackParts && (await isThere(target, digest, tag));
+    return !mayLackParts && (await holds(target, digest, tag));
   }
 
   async function copyParts(manifest: Manifest, depth: number): Promise<void> {
@@ -159,8 +159,8 @@ async function fetchRoot(source: Repository, reference: string): Promise<Manifes
   return root;
 }
 
-/** Whether the target has a manifest, under a tag if one is given. What is damaged there is replaced. */
-async function isThere(target: Repository, digest: Digest, tag?: string): Promise<boolean> {
+/** Whether a target has a manifest, under a tag if one is given. What is damaged there is not: it is to be replaced. */
+export async function holds(target: Repository, digest: Digest, tag?: string): Promise<boolean> {
   try {
     const found = await target.registry.resolve(target.repository, tag ?? digest);
     return found?.digest === digest;

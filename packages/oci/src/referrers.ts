@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Digest } from './digest.ts';
 import { OciError } from './error.ts';
 import { jsonOf } from './json.ts';
-import { type Descriptor, type Manifest, mediaTypes, parseManifest } from './manifest.ts';
+import { type Descriptor, isIndex, type Manifest, mediaTypes, parseManifest } from './manifest.ts';
 import type { Registry, RegistryReader } from './registry.ts';
 
 /**
@@ -15,12 +15,20 @@ export function referrersTag(subject: Digest): string {
 }
 
 /**
- * What the list under a tag lists; undefined for what is no such list. An image that is only known by
- * its digest may have such a tag as well.
+ * Whether what a tag names can be such a list, by its descriptor. An image that is only known by its
+ * digest may have such a tag as well.
  */
+export function canList(
+  tag: string,
+  { digest, mediaType }: Pick<Descriptor, 'digest' | 'mediaType'>,
+): boolean {
+  const isTag = /^sha(256|512)-[0-9a-f]{64}$/.test(tag) && referrersTag(digest) !== tag;
+  return isTag && isIndex(mediaType);
+}
+
+/** What the list under a tag lists; undefined for what is no such list. */
 export function referrersIn(found: Manifest, tag: string): readonly Descriptor[] | undefined {
-  const isList = /^sha(256|512)-[0-9a-f]{64}$/.test(tag) && found.kind === 'index';
-  return isList && referrersTag(found.digest) !== tag ? found.manifests : undefined;
+  return found.kind === 'index' && canList(tag, found) ? found.manifests : undefined;
 }
 
 /** What clients have listed as being about a manifest; nothing where there is no list. */

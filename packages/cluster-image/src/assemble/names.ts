@@ -24,6 +24,8 @@ export interface NameOptions {
    * that.
    */
   readonly keepHosts?: boolean | undefined;
+  /** Has every tag name what is pinned, an index with all of its children included. */
+  readonly whole?: boolean | undefined;
 }
 
 /**
@@ -39,11 +41,11 @@ export interface NameOptions {
 export function placedNames(
   { images }: Pick<Lockfile, 'images'>,
   platform: Platform,
-  { keepHosts = false }: NameOptions = {},
+  { keepHosts = false, whole: isWhole = false }: NameOptions = {},
 ): readonly PlacedName[] {
   const pinned = Object.entries(images)
     .sort(([a], [b]) => compareBytes(a, b))
-    .map(([reference, image]) => nameOf(reference, image, platform));
+    .map(([reference, image]) => nameOf(reference, image, platform, isWhole));
   const { owners, contested } = settled(pinned, !keepHosts);
   const short = owners.filter((name) => !contested.has(nameText(name)));
   const whole = keepHosts ? settled(pinned.map(withHost), true).owners : [];
@@ -52,7 +54,12 @@ export function placedNames(
   );
 }
 
-function nameOf(reference: string, image: LockedImage, platform: Platform): PlacedName {
+function nameOf(
+  reference: string,
+  image: LockedImage,
+  platform: Platform,
+  isWhole: boolean,
+): PlacedName {
   const { digest: pinned, tag, repository } = parseReference(reference);
   const chosen = image.manifests[formatPlatform(platform)]?.digest;
   if (!chosen) {
@@ -60,7 +67,7 @@ function nameOf(reference: string, image: LockedImage, platform: Platform): Plac
       hint: 'Run `cluster-image lock` with that platform.',
     });
   }
-  const digest = pinned ? image.digest : chosen;
+  const digest = pinned || isWhole ? image.digest : chosen;
   return {
     reference,
     repository: image.repository ?? repository,

@@ -35,6 +35,7 @@ import {
 } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { placedRegistry, placementsOf } from '../../src/assemble/placement.ts';
+import { nameFilter } from '../../src/sync/names.ts';
 import { sync } from '../../src/sync.ts';
 import { type Cluster, type ClusterOptions, clusterOf } from '../cluster.ts';
 import { contextDirectory, type Given } from '../context.ts';
@@ -186,7 +187,9 @@ describe('a cluster image', () => {
     const inside = await filesOf(subTree(await unpacked(image, cluster), 'registry'));
     const root = await temporaryDirectory();
     const placements = await placementsOf(lockfile, parsePlatform('linux/amd64'), store);
-    await sync(placedRegistry(placements, store), distributionLayout(root), createContext());
+    const target = { registry: distributionLayout(root), knows: async () => false };
+    const source = { registry: placedRegistry(placements, store) };
+    await sync(source, target, { filter: nameFilter([], []) }, createContext());
     const made = await filesOf(directory(root));
     expect([...inside.keys()]).toEqual([...made.keys()]);
     expect(inside).toEqual(made);
