@@ -1,0 +1,57 @@
+/**
+ * The files that a new context begins with, by path. Its build file copies all that sealos and sealer know;
+ * what is not there yet has an empty file in its place.
+ */
+export const newContext: Readonly<Record<string, string>> = {
+  Kubefile: `FROM scratch
+LABEL sealos.io.type="application" \\
+      sealos.io.version="v1beta1"
+COPY charts ./charts
+COPY manifests ./manifests
+COPY registry ./registry
+CMD ["kubectl apply -f manifests"]
+`,
+  'charts/.gitkeep': '',
+  'manifests/.gitkeep': '',
+  'images/shim/images.txt': '# One image a line, for instance\n# docker.io/library/nginx:1.29\n',
+};
+
+/** Where a task runner finds what was built, beside the context. */
+const outputs = ['dist/image/**', 'dist/image.digest'];
+
+/** The scripts of a package that is a context, as npm runs them and other runners do. */
+export function contextScripts(tag: string): Readonly<Record<string, string>> {
+  return {
+    'lock-images': 'cluster-image lock',
+    'build-image': `cluster-image build -t ${tag} --thin dist/image --digest-file dist/image.digest`,
+    'push-image': 'cluster-image push oci:dist/image',
+  };
+}
+
+/**
+ * Tasks for Turborepo 2.10 or later. A cluster image depends on the digests of the images it takes from
+ * other packages, not on their sources. https://turborepo.com/docs/reference/configuration
+ */
+export const turboTasks: Readonly<Record<string, object>> = {
+  image: { dependsOn: ['build'], outputs },
+  'build-image': {
+    dependsOn: ['^image'],
+    inputs: [
+      '$TURBO_DEFAULT$',
+      '!dist/**',
+      { mode: 'dependencyOutputs', globs: ['dist/image.digest'], from: ['^image'] },
+    ],
+    outputs,
+    passThroughEnv: [
+      'CLUSTER_IMAGE_STORE',
+      'XDG_CACHE_HOME',
+      'DOCKER_CONFIG',
+      'HTTP_PROXY',
+      'HTTPS_PROXY',
+      'NO_PROXY',
+      'NODE_EXTRA_CA_CERTS',
+    ],
+  },
+  'push-image': { dependsOn: ['build-image'], cache: false },
+  'lock-images': { cache: false },
+};
