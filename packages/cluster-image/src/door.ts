@@ -64,6 +64,8 @@ export type Behind = (url: URL) => {
 
 export interface Doorway {
   readonly counted?: Metrics;
+  /** What asks who comes in where `behind` does that itself: the option for it, and whether it was given. */
+  readonly keeper?: { readonly flag: string; readonly isGiven: boolean };
   /** What answers those who have this server as their HTTPS proxy. */
   readonly connectorOf?: (
     options: Pick<InterceptOptions, 'mayConnect' | 'log'>,
@@ -78,9 +80,9 @@ export async function openDoor(
   door: Door,
   { path, context }: Workspace,
   behind: Behind,
-  { counted = metrics(), connectorOf }: Doorway = {},
+  { counted = metrics(), keeper, connectorOf }: Doorway = {},
 ): Promise<Listening> {
-  requireClosed(door);
+  requireClosed(door, keeper);
   const tls = await readTls(door, path);
   const rightsOf = door.htpasswd === undefined ? undefined : await rightsIn(path(door.htpasswd));
   const log: NonNullable<ListenOptions['log']> = (request) => {
@@ -127,7 +129,10 @@ function urlOf({ name: [name] }: Door, listening: URL): URL {
   return url;
 }
 
-function requireClosed(door: Door): void {
+function requireClosed(
+  door: Door,
+  keeper = { flag: '--htpasswd', isGiven: door.htpasswd !== undefined },
+): void {
   const { host, tlsCert, htpasswd, allowAnyone, tokens, anonymousPull, tlsKey } = door;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new OciError('USAGE', '--tls-cert and --tls-key go together', { hint: 'Give both.' });
@@ -137,10 +142,10 @@ function requireClosed(door: Door): void {
       hint: 'Name the file with --htpasswd.',
     });
   }
-  const isClosed = tlsCert !== undefined && htpasswd !== undefined;
+  const isClosed = tlsCert !== undefined && keeper.isGiven;
   if (isLoopback(host) || isClosed || allowAnyone) return;
   throw new OciError('USAGE', `others than this machine can reach ${host}`, {
-    hint: 'Give --tls-cert, --tls-key and --htpasswd; or --allow-anyone if everybody there may come in.',
+    hint: `Give --tls-cert, --tls-key and ${keeper.flag}; or --allow-anyone if everybody there may come in.`,
   });
 }
 

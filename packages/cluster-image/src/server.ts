@@ -3,21 +3,20 @@ import { join } from 'node:path';
 import {
   type HandlerOptions,
   handler,
+  type Listening,
   type Metrics,
   metrics,
   refuseLoops,
 } from '@cluster-image/distribution';
 import {
-  bytes,
   type Context,
   isHost,
   OciError,
   overlay,
   type RegistryReader,
   select,
-  throwIfAborted,
 } from '@cluster-image/oci';
-import { type DistributionLayout, distributionLayout, saveFile } from '@cluster-image/storage';
+import { type DistributionLayout, distributionLayout } from '@cluster-image/storage';
 import { z } from 'zod';
 import { type Behind, type Doorway, doorShape, openDoor } from './door.ts';
 import { parseDuration } from './durations.ts';
@@ -27,7 +26,8 @@ import { authorityName, interceptor } from './intercepting.ts';
 import { hostNames, proxied } from './proxied.ts';
 import { openRegistries } from './registries.ts';
 import { platformOption } from './verbs/context-options.ts';
-import { commonOptions, type Workspace, withWorkspace } from './workspace.ts';
+import { endpointShape, withDoor } from './with-door.ts';
+import { commonOptions, type Workspace } from './workspace.ts';
 
 /** How the store is named as a registry of its own. */
 const storeLocation = 'store:';
@@ -43,7 +43,7 @@ export const serverOptions = commonOptions.extend({
       `Contexts, cluster images, registry directories, or ${storeLocation} for the content store, served as one registry`,
     ),
   ...doorShape,
-  endpointFile: z.string().optional().describe('File to write the URL to once it is being served'),
+  ...endpointShape,
   writable: z
     .boolean()
     .default(false)
@@ -87,15 +87,6 @@ export const serverOptions = commonOptions.extend({
 
 export type ServerGiven = z.infer<typeof serverOptions>;
 
-/** How long clients are answered to the end once the server is to stop, in milliseconds. */
-const grace = 30_000;
-
-/** How long a process may take to stop that serves, in milliseconds. */
-export const serverGrace = grace + 2_000;
-
-/** How long an upstream may ask to wait before clients are told to do so themselves, in milliseconds. */
-const longestWait = 10_000;
-
 /**
  * Does something while a registry is served, with its URL, and ends it then: what is being answered is
  * answered to the end, for half a minute at most. Throws USAGE for options that say nothing together,
@@ -108,38 +99,17 @@ export async function withServer<T>(
   job: (url: URL) => Promise<T>,
 ): Promise<T> {
   checkServerOptions(given);
-  throwIfAborted(context.signal);
-  // Whoever is being answered when the server is to stop may need upstreams for it.
-  const work = new AbortController();
-  const stop = (): void => work.abort(context.signal.reason);
-  context.signal.addEventListener('abort', stop, { once: true });
-  const name = `cluster-image-${randomUUID()}`;
-  const asking = { ...given, longestWait, via: name };
-  const working = { ...context, signal: work.signal };
-  return withWorkspace(environment, asking, working, '.', async (workspace) => {
+  const via = `cluster-image-${randomUUID()}`;
+  const open = async (workspace: Workspace): Promise<Listening> => {
     const counted = metrics();
     const { reader, held, ...rest } = await registryOf(given, workspace, counted);
-    const registry = refuseLoops(handler(reader, rest), name);
+    const registry = refuseLoops(handler(reader, rest), via);
     const isProxy = given.proxy;
     const behind: Behind = (url) => ({ registry, page: frontPage(held, { url, isProxy }) });
     const connectorOf = connectorFor(given, rest.namespace, workspace);
-    const server = await openDoor(given, workspace, behind, {
-      counted,
-      ...(connectorOf && { connectorOf }),
-    });
-    context.signal.removeEventListener('abort', stop);
-    try {
-      if (given.endpointFile !== undefined) {
-        await saveFile(workspace.path(given.endpointFile), bytes(`${server.url.origin}\n`));
-      }
-      context.report({ type: 'listening', url: server.url.origin });
-      return await job(server.url);
-    } finally {
-      await server.close(grace);
-      // What nobody waits for any more is given up.
-      work.abort();
-    }
-  });
+    return openDoor(given, workspace, behind, { counted, ...(connectorOf && { connectorOf }) });
+  };
+  return withDoor({ ...given, via }, environment, context, open, job);
 }
 
 /** Throws USAGE for options that say nothing together. */

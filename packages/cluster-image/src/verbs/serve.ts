@@ -2,7 +2,8 @@ import { isIPv6 } from 'node:net';
 import { OciError } from '@cluster-image/oci';
 import { z } from 'zod';
 import { type ClientConfig, type ClientName, clientConfig, clientNames } from '../client-config.ts';
-import { checkServerOptions, serverGrace, serverOptions, withServer } from '../server.ts';
+import { checkServerOptions, serverOptions, withServer } from '../server.ts';
+import { aborted, serverGrace } from '../with-door.ts';
 import type { Verb } from './verb.ts';
 
 const options = serverOptions.extend({
@@ -41,11 +42,6 @@ export const serveVerb: Verb<typeof options, Served> = {
     ...(config?.next.map((step) => `# ${step}`) ?? []),
   ],
 };
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-}
 
 /** Throws USAGE where it would not be known where the registry is. */
 function configured(given: Given, client: ClientName): Served {
