@@ -150,6 +150,36 @@ describe('three services and two clusters', () => {
     ]);
   });
 
+  test('are served while a task runs that needs them', async () => {
+    const probe = `
+      import { readFile } from 'node:fs/promises';
+      for (let tries = 0; tries < 200; tries += 1) {
+        try {
+          const url = (await readFile('clusters/edge/dist/registry.endpoint', 'utf8')).trim();
+          const tags = await (await fetch(url + '/v2/acme/api/tags/list')).json();
+          console.log('tags ' + tags.tags);
+          process.exit(0);
+        } catch {
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+      }
+      process.exit(1);
+    `;
+    const dependsOn = [{ projects: ['edge'], target: 'serve-image', waitFor: 'ready' }];
+    await workspace.write({
+      'probe/probe.mjs': probe,
+      'probe/project.json': JSON.stringify({
+        name: 'probe',
+        targets: { probe: { command: 'node probe/probe.mjs', dependsOn } },
+      }),
+    });
+    const printed = await workspace.nx(['run', 'probe:probe']);
+    expect(printed).toContain('tags dev');
+    expect(printed).not.toContain('Terminated');
+    const url = (await workspace.read('clusters/edge/dist/registry.endpoint')).trim();
+    await expect(fetch(`${url}/v2/`)).rejects.toThrow();
+  });
+
   test('are built again where their cache has come without the store', async () => {
     await build();
     await workspace.write({ 'apps/web/src/main.js': "console.log('new');\n" });

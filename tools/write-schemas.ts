@@ -1,6 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { executorOptions, executorSummaries } from '../packages/nx/dist/executors/options.js';
+import {
+  continuousExecutors,
+  executorOptions,
+  executorSummaries,
+} from '../packages/nx/dist/executors/options.js';
 import { generatorOptions, generatorSummaries } from '../packages/nx/dist/generators/options.js';
 
 // Nx wants the options of executors and generators as JSON files beside them. They are part of the
@@ -12,7 +16,7 @@ function write(
   folder: string,
   options: Readonly<Record<string, z.ZodObject>>,
   summaries: Readonly<Record<string, string>>,
-  extra: object,
+  extra: (name: string) => object,
 ): void {
   for (const [name, schema] of Object.entries(options)) {
     const { $schema: _, ...json } = z.toJSONSchema(schema, { io: 'input' });
@@ -22,7 +26,7 @@ function write(
         $id: `cluster-image-${name}`,
         title: name,
         description: summaries[name],
-        ...extra,
+        ...extra(name),
         ...json,
       },
       undefined,
@@ -32,5 +36,8 @@ function write(
   }
 }
 
-write('executors', executorOptions, executorSummaries, { version: 2 });
-write('generators', generatorOptions, generatorSummaries, {});
+write('executors', executorOptions, executorSummaries, (name) => ({
+  version: 2,
+  ...(continuousExecutors.has(name) && { continuous: true }),
+}));
+write('generators', generatorOptions, generatorSummaries, () => ({}));

@@ -10,6 +10,7 @@ export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
 export { lockVerb } from './verbs/lock.ts';
+export { serveVerb } from './verbs/serve.ts';
 export { syncVerb } from './verbs/sync.ts';
 export { pushVerb, saveVerb } from './verbs/transfer.ts';
 export type { AnyVerb, Verb } from './verbs/verb.ts';

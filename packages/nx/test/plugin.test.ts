@@ -67,8 +67,19 @@ describe('inferred targets', () => {
       'lock-images',
       'push-image',
       'save-image',
+      'serve-image',
       'sync-registry',
     ]);
+  });
+
+  test('serving goes on while others need it, and tells Nx 24 when it is up', async () => {
+    const targets = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    expect(targets['serve-image']).toMatchObject({
+      continuous: true,
+      readyWhen: { logMatches: 'serving on' },
+      dependsOn: ['build-image'],
+      options: { locations: ['oci:a/dist/image'], endpointFile: 'a/dist/registry.endpoint' },
+    });
   });
 
   test('depend on helm only where there is a chart, or a configuration that may name one, and on no package', async () => {

@@ -1,4 +1,12 @@
-import { buildVerb, cacheVerb, lockVerb, pushVerb, saveVerb, syncVerb } from 'cluster-image';
+import {
+  buildVerb,
+  cacheVerb,
+  lockVerb,
+  pushVerb,
+  saveVerb,
+  serveVerb,
+  syncVerb,
+} from 'cluster-image';
 import { z } from 'zod';
 
 const format = z
@@ -30,6 +38,7 @@ export const executorOptions = {
   }),
   'push-image': pushVerb.options.extend({ buildTarget }),
   'save-image': saveVerb.options.extend({ buildTarget }),
+  'serve-image': serveVerb.options.omit({ printConfig: true }),
 } as const;
 
 export const executorSummaries: Readonly<Record<keyof typeof executorOptions, string>> = {
@@ -40,4 +49,8 @@ export const executorSummaries: Readonly<Record<keyof typeof executorOptions, st
   image: 'Build the image of a Dockerfile without a container engine',
   'push-image': pushVerb.summary,
   'save-image': saveVerb.summary,
+  'serve-image': 'Serve images as a registry while other tasks run',
 };
+
+/** Those that run until nobody needs them any more. */
+export const continuousExecutors: ReadonlySet<string> = new Set(['serve-image']);

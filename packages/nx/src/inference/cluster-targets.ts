@@ -46,7 +46,8 @@ export function clusterTargets(
   producers: readonly Producer[],
   names: TargetNames,
 ): Targets {
-  const { lockTargetName, cacheTargetName, syncTargetName, buildTargetName } = names;
+  const { lockTargetName, cacheTargetName, syncTargetName, buildTargetName, serveTargetName } =
+    names;
   const at = (path: string): string => posix.join(root, path);
   const inputs: Inputs = [
     '{projectRoot}/**/*',
@@ -92,6 +93,16 @@ export function clusterTargets(
       },
     }),
     ...deliveryTargets(root, buildTargetName, names),
+    [serveTargetName]: target('serve-image', 'Serve the images in the cluster image', 'serve', {
+      cache: false,
+      continuous: true,
+      readyWhen: { logMatches: 'serving on' },
+      dependsOn: [buildTargetName],
+      options: {
+        locations: [`oci:${at('dist/image')}`],
+        endpointFile: at('dist/registry.endpoint'),
+      },
+    }),
   };
 }
 

@@ -21,6 +21,11 @@ export const generalInputs: Inputs = [
   { externalDependencies: [] },
 ];
 
+/** How Nx 24 knows that a continuous task is up; earlier ones take no notice of it. */
+interface Readiness {
+  readonly readyWhen?: { readonly logMatches: string };
+}
+
 /**
  * A target of ours, explained for `nx show project` and Nx Console.
  *
@@ -30,7 +35,7 @@ export function target(
   executor: string,
   description: string,
   verb: string,
-  rest: Partial<TargetConfiguration>,
+  rest: Partial<TargetConfiguration> & Readiness,
 ): TargetConfiguration {
   return {
     executor: `@cluster-image/nx:${executor}`,
