@@ -20,14 +20,14 @@ export function spoolContract(name: string, open: () => Promise<OpenedAs<Registr
   describe(`the contract of spools: ${name}`, () => {
     test('what is added in parts is one blob', async () => {
       const registry = await openOne();
-      const body = noise('parts', 3_000_000);
+      const body = noise('parts', 1_200_000);
       const spooled = await registry.begin();
       expect(spooled.size).toBe(0);
       for (const [start, end] of [
         [0, 1],
         [1, 1],
-        [1, 2_500_000],
-        [2_500_000, 3_000_000],
+        [1, 1_100_000],
+        [1_100_000, 1_200_000],
       ] as const) {
         await spooled.append(pieces(body.subarray(start, end)));
         expect(spooled.size).toBe(end);
