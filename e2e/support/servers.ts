@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ export interface Server {
   readonly stop: () => Promise<void>;
   /** What it has printed so far. */
   readonly log: () => string;
+  /** The process that serves. */
+  readonly pid: () => number;
 }
 
 /** How long a server may take to come up, in milliseconds. */
@@ -46,7 +49,12 @@ async function start(
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  return { stop: () => stop(child), log: () => Buffer.concat(log).toString() };
+  return {
+    stop: () => stop(child),
+    log: () => Buffer.concat(log).toString(),
+    // `timeout` has one child.
+    pid: () => Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')),
+  };
 }
 
 async function stop(child: ChildProcess): Promise<void> {

@@ -1,6 +1,6 @@
 // Measures this project against the tools that people use today, in one run, on the same bytes:
 //
-//     npm run bench -- [--part pipeline|serving|scale] [--rounds N] [--work DIR]
+//     npm run bench -- [--part pipeline|serving|proxying|scale|memory] [--rounds N] [--work DIR]
 //
 // Needs root and what tools/install-e2e-tools.sh installs; `--part scale` needs neither. Absolute
 // figures are those of the machine; the ratios are what counts.
@@ -10,13 +10,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { memory } from './memory.ts';
 import { pipeline } from './pipeline.ts';
+import { proxying } from './proxying.ts';
 import { scale } from './scale.ts';
 import { serving } from './serving.ts';
 import type { Finding } from './stopwatch.ts';
 
 type Part = (rounds: number, work: string) => Promise<readonly Finding[]>;
 
-const parts: Readonly<Record<string, Part>> = { pipeline, serving, scale, memory };
+const parts: Readonly<Record<string, Part>> = { pipeline, serving, proxying, scale, memory };
 
 const { values } = parseArgs({
   options: {

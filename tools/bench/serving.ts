@@ -108,7 +108,7 @@ export async function serving(rounds: number, work: string): Promise<readonly Fi
 }
 
 /** Pulls every blob of every image with curl, by so many clients at a time. */
-async function pullAll(host: string, clients: number): Promise<void> {
+export async function pullAll(host: string, clients: number): Promise<void> {
   const urls: string[] = [];
   for (let at = 0; at < 16; at++) {
     const repository = `team/image-${at}`;
