@@ -1,6 +1,7 @@
 import {
   type Context,
   codeOf,
+  compareBytes,
   type Digest,
   type Platform,
   type Referring,
@@ -52,7 +53,10 @@ export async function sync(
 ): Promise<SyncReport> {
   const tagsOf = remembering((repository) => Array.fromAsync(source.registry.tags(repository)));
   const names = await namesIn(source.registry, tagsOf, options.filter);
-  const bring = bringing({ ...source, tagsOf }, target, options);
+  const tagSetOf = remembering(async (repository) => new Set(await tagsOf(repository)));
+  const hasTag = async ({ repository, tag }: ImageName): Promise<boolean> =>
+    (await tagSetOf(repository)).has(tag);
+  const bring = bringing({ ...source, hasTag }, target, options);
   const queue = new PQueue({ concurrency: imagesAtOnce });
   const unlisted = names.failures.map(({ repository, error }) => ({ name: { repository }, error }));
   const failures: { name: Pick<SyncedImage, 'repository' | 'tag'>; error: unknown }[] = unlisted;
@@ -76,10 +80,10 @@ export async function sync(
   if (errors.length > 0 && (errors.length === images.length || isAborted)) {
     throw asOne(errors, images.length);
   }
-  return reportOn(images);
+  return reportOn(images.sort(byName));
 
   async function bringAll(some: readonly ImageName[]): Promise<void> {
-    context.report({ type: 'stage', name: 'sync', total: some.length });
+    if (some.length > 0) context.report({ type: 'stage', name: 'sync', total: some.length });
     images.push(...(await Promise.all(some.map((name) => queue.add(() => bringOne(name))))));
   }
 
@@ -94,6 +98,10 @@ export async function sync(
     }
     return { ...name, ...result, bytes: counter.count().moved };
   }
+}
+
+function byName(a: SyncedImage, b: SyncedImage): number {
+  return compareBytes(a.repository, b.repository) || compareBytes(a.tag ?? '', b.tag ?? '');
 }
 
 /** Asks only once. */

@@ -18,7 +18,7 @@ import {
   throwIfAborted,
 } from '@cluster-image/oci';
 import { settled } from '../failures.ts';
-import type { ImageName, TagsOf } from './names.ts';
+import type { ImageName } from './names.ts';
 import type { SyncedAbout } from './report.ts';
 
 /** More than anybody says about one image. */
@@ -35,7 +35,7 @@ export function isAboutTag(tag: string): boolean {
 export interface AboutSource {
   readonly registry: RegistryReader;
   readonly referring: Referring;
-  readonly tagsOf: TagsOf;
+  hasTag(name: ImageName): Promise<boolean>;
   /** Whether a tag of cosign is to be left. */
   excepts(name: ImageName): boolean;
 }
@@ -128,11 +128,11 @@ export async function bringAbout(
   }
 
   async function bringTagged(subject: Digest): Promise<readonly SyncedAbout[]> {
-    const tags = await source.tagsOf(repository);
     const named = cosignKinds.map((kind) => `${subject.replace(':', '-')}.${kind}`);
     const brought: SyncedAbout[] = [];
     for (const tag of named) {
-      if (!tags.includes(tag) || source.excepts({ repository, tag })) continue;
+      const name = { repository, tag };
+      if (!(await source.hasTag(name)) || source.excepts(name)) continue;
       count(1);
       const digest = (await source.registry.resolve(repository, tag))?.digest;
       if (!digest) continue;

@@ -22,7 +22,7 @@ import {
 import type { SyncOptions, SyncSource, SyncTarget } from '../sync.ts';
 import { type AboutSource, type AboutTarget, bringAbout, having } from './about.ts';
 import { mounting } from './mounting.ts';
-import type { ImageName, TagsOf } from './names.ts';
+import type { ImageName } from './names.ts';
 import type { SyncedImage } from './report.ts';
 
 /** What became of an image that did not fail. */
@@ -43,12 +43,12 @@ interface Way {
 
 /** What brings one image from a source to a target, and what is about it where the source is to tell. */
 export function bringing(
-  { registry, referring, tagsOf }: SyncSource & { readonly tagsOf: TagsOf },
+  { registry, referring, hasTag }: SyncSource & Pick<AboutSource, 'hasTag'>,
   given: SyncTarget,
   { filter, platform }: SyncOptions,
 ): (name: ImageName, context: Context) => Promise<Brought> {
   const target = { registry: mounting(given.registry), knows: knowing(given) };
-  const about = referring && { registry, referring, tagsOf, excepts: filter.excepts };
+  const about = referring && { registry, referring, hasTag, excepts: filter.excepts };
 
   return async ({ repository, tag }, context) => {
     const from = { registry, repository };

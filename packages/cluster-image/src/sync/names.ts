@@ -1,5 +1,10 @@
 import { codeOf, OciError, type RegistryReader } from '@cluster-image/oci';
 import { braceExpand, Minimatch } from 'minimatch';
+import PQueue from 'p-queue';
+import { settled } from '../failures.ts';
+
+/** How many lists of tags are asked for at a time. */
+const listsAtOnce = 16;
 
 /** An image of a registry, as the registry calls it. */
 export interface ImageName {
@@ -93,16 +98,15 @@ export async function namesIn(
   const images: ImageName[] = [];
   const failures: { repository: string; error: unknown }[] = [];
   const met = new Set<NamePattern>();
-  for (const repository of await repositoriesIn(source, filter)) {
-    try {
-      for (const tag of await tagsIn(repository, tagsOf, filter)) {
-        const name = { repository, tag };
-        for (const pattern of filter.only) if (pattern.matches(name)) met.add(pattern);
-        if (filter.takes(name)) images.push(name);
-      }
-    } catch (error) {
-      if (codeOf(error) === 'ABORTED') throw error;
-      failures.push({ repository, error });
+  const queue = new PQueue({ concurrency: listsAtOnce });
+  const repositories = await repositoriesIn(source, filter);
+  const listed = await settled(repositories.map((name) => queue.add(() => list(name))));
+  for (const { repository, tags, error } of listed) {
+    if (error !== undefined) failures.push({ repository, error });
+    for (const tag of tags) {
+      const name = { repository, tag };
+      for (const pattern of filter.only) if (pattern.matches(name)) met.add(pattern);
+      if (filter.takes(name)) images.push(name);
     }
   }
   const texts = new Set([...met].map(({ text }) => text));
@@ -113,6 +117,21 @@ export async function namesIn(
     });
   }
   return { images, failures };
+
+  async function list(repository: string): Promise<Listed> {
+    try {
+      return { repository, tags: await tagsIn(repository, tagsOf, filter) };
+    } catch (error) {
+      if (codeOf(error) === 'ABORTED') throw error;
+      return { repository, tags: [], error };
+    }
+  }
+}
+
+interface Listed {
+  readonly repository: string;
+  readonly tags: readonly string[];
+  readonly error?: unknown;
 }
 
 async function repositoriesIn(

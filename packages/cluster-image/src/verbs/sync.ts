@@ -76,6 +76,15 @@ export const syncVerb: Verb<typeof options, SyncedRegistry> = {
         const { registry } = source;
         const choice = { filter, platform: chosen };
         const report = await sync({ registry, referring }, target, choice, running);
+        if (report.images.length === 0) {
+          running.report({
+            type: 'warning',
+            message: `there are no images at ${from}`,
+            ...(from.startsWith('docker://') && {
+              hint: 'A location is a registry or a prefix of repositories; one of them is named with --only.',
+            }),
+          });
+        }
         return { from, to, ...report };
       },
     ),

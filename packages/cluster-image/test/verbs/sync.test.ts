@@ -97,6 +97,18 @@ describe('sync brings every image', () => {
     expect([report.problems, report.manifests]).toEqual([[], 4]);
   });
 
+  test('of a repository taken for a prefix, which has none, with a warning', async () => {
+    const here = await desk();
+    const from = `docker://${here.host}/acme/app`;
+    const options = { to: 'registry:out', plainHttp: [here.host] };
+    const synced = await here.run(syncVerb, { from, ...options });
+    expect([synced.images, syncVerb.failed?.(synced)]).toEqual([[], false]);
+    const warnings = here.events.flatMap((event) => (event.type === 'warning' ? [event.hint] : []));
+    expect(warnings).toEqual([expect.stringContaining('--only')]);
+    const only = { from: `docker://${here.host}`, only: ['acme/app'] };
+    expect((await here.run(syncVerb, { ...only, ...options })).counts.copied).toBe(1);
+  });
+
   test('that there is, and tells of the others', async () => {
     const rules = [
       { match: { kind: 'blob' as const, repository: 'acme/index' }, fault: { corrupt: 3 } },
