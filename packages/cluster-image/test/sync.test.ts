@@ -380,7 +380,7 @@ describe('a list of what is about an image', () => {
   test('is none where it lists images, and is then brought as the index it is', async () => {
     const [source, target] = [memory(), memory()];
     await putFixture(source, 'app', index, tag);
-    await target.putManifest('app', referrersList([]), tag);
+    await target.putManifest('app', referrersList([describeManifest(other)]), tag);
     await run({ registry: source }, unknowing(target));
     expect((await target.resolve('app', tag))?.digest).toBe(index.root.digest);
     for (const { digest } of index.root.manifests) {
