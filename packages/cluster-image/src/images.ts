@@ -15,6 +15,7 @@ import {
 import {
   type ArchivedName,
   archive,
+  type BlobSource,
   directory,
   type Earlier,
   file,
@@ -82,7 +83,7 @@ export async function openImage(location: Location, workspace: Workspace): Promi
       // Only thin images have plans; other layouts may lack what is not asked for.
       const thin = (await tree.entry('plans')) && (await readThinImage(tree, location.path));
       if (thin) return soleImage(virtualRegistry(thin, store.blobs), location);
-      return layoutImage(ociLayoutReader(tree, location.path), location);
+      return layoutImage(stored(ociLayoutReader(tree, location.path), store.blobs), location);
     }
     case 'oci-archive':
     case 'docker-archive': {
@@ -109,6 +110,17 @@ function holding(registry: RegistryReader, known: Manifest): RegistryReader {
     ...registry,
     manifest: async (repository, digest) =>
       digest === known.digest ? known : registry.manifest(repository, digest),
+  };
+}
+
+/** The same layout, with what it lacks and a store has: a thin image none of whose layers is computed has no plans. */
+function stored(layout: LayoutReader, blobs: BlobSource): LayoutReader {
+  return {
+    ...layout,
+    async blob(repository, digest, size) {
+      const found = await layout.blob(repository, digest, size);
+      return found ?? (size === undefined ? undefined : blobs(digest, size));
+    },
   };
 }
 

@@ -5,9 +5,18 @@ import {
   formatReference,
   type Manifest,
   OciError,
+  parsePlatform,
   parseReference,
+  type Reference,
 } from '@cluster-image/oci';
-import { saveFile, soleRepository, virtualRegistry, writeThinImage } from '@cluster-image/storage';
+import {
+  type BlobSource,
+  saveFile,
+  soleRepository,
+  type VirtualImage,
+  virtualRegistry,
+  writeThinImage,
+} from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
@@ -15,8 +24,9 @@ import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts'
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
+import { type EngineName, engineBuild, engineNames } from '../engine-build.ts';
 import { deliver, type LocatedImage } from '../images.ts';
-import { readKubefile } from '../kubefile/kubefile.ts';
+import { type Kubefile, readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
@@ -45,6 +55,10 @@ const options = commonOptions.extend({
     .describe(
       'An earlier image of this kind, whose layers are taken over where they are the same; an image that --output overwrites is one anyway',
     ),
+  engine: z
+    .enum(['native', ...engineNames])
+    .default('native')
+    .describe('With --bare: what builds it, for build files that have RUN (default native)'),
   noStore: z
     .boolean()
     .default(false)
@@ -85,55 +99,19 @@ export const buildVerb: Verb<typeof options, Built> = {
   short: { t: 'tag', f: 'file', o: 'output' },
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, store } = workspace;
-      const { keepHosts } = configuration;
       const targets = given.output.map(parseTarget);
       const reference = imageName(given.tag, targets);
       const name = formatReference(reference);
       const opened = await openContext(workspace.path(given.context));
-      const platforms = platformsOf(given.platform, configuration);
-      const buildArguments = buildArgumentsOf(given.buildArg, configuration);
       const kubefile = await readKubefile(opened.tree, given.file);
-      requireSupported(kubefile);
-      const {
-        lockfile,
-        directory: filled,
-        discovery,
-      } = await lockedContext(
-        opened,
-        {
-          file: given.file,
-          bare: given.bare,
-          platforms,
-          buildArguments,
-          command: lockCommand(given),
-          leavesNothing: given.noStore,
-        },
-        workspace,
-      );
-      const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
-      const source = await sourceOf(filled, kubefile.path, given, targets, workspace);
-      const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
-      const image = await assemble(
-        {
-          name,
-          kubefile,
-          source,
-          lockfile,
-          platforms,
-          buildArguments,
-          maxLayers,
-          keepHosts,
-          type: given.type ?? configuration.type,
-          applications: applicationsOf(discovery),
-        },
-        workshop,
-        workspace.context,
-      );
-      if (!given.noStore) await store.putImage(reference, image);
+      const job = { given, targets, reference, opened, kubefile };
+      const { image, sources, images, fetched } =
+        given.engine === 'native'
+          ? await assembled(job, workspace)
+          : await builtBy(given.engine, job, workspace);
       if (given.thin !== undefined) await writeThinImage(workspace.path(given.thin), image);
       const located = {
-        registry: virtualRegistry(image, workshop.sources),
+        registry: virtualRegistry(image, sources),
         repository: soleRepository,
         reference: image.root.digest,
         name,
@@ -147,8 +125,8 @@ export const buildVerb: Verb<typeof options, Built> = {
         name,
         digest: image.root.digest,
         ...sizeOf([...image.manifests.values()]),
-        images: Object.keys(lockfile.images).length,
-        fetched: workshop.fetched(),
+        images,
+        fetched,
         locations: [
           ...(given.noStore ? [] : [name]),
           ...(given.thin === undefined ? [] : [`oci:${given.thin}`]),
@@ -163,6 +141,97 @@ export const buildVerb: Verb<typeof options, Built> = {
     ...locations.map((location, at) => `  ${at === 0 ? 'at     ' : '       '} ${location}`),
   ],
 };
+
+interface Job {
+  readonly given: Options;
+  readonly targets: readonly Target[];
+  readonly reference: Reference;
+  readonly opened: ContextDirectory;
+  readonly kubefile: Kubefile;
+}
+
+interface Made {
+  readonly image: VirtualImage;
+  /** What its layers are made of. */
+  readonly sources: BlobSource;
+  /** How many images are in its registry. */
+  readonly images: number;
+  /** What had to be fetched, in bytes. */
+  readonly fetched: number;
+}
+
+async function assembled(
+  { given, targets, reference, opened, kubefile }: Job,
+  workspace: Workspace,
+): Promise<Made> {
+  const { configuration, store } = workspace;
+  const platforms = platformsOf(given.platform, configuration);
+  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+  requireSupported(kubefile);
+  const { lockfile, directory, discovery } = await lockedContext(
+    opened,
+    {
+      file: given.file,
+      bare: given.bare,
+      platforms,
+      buildArguments,
+      command: lockCommand(given),
+      leavesNothing: given.noStore,
+    },
+    workspace,
+  );
+  const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
+  const source = await sourceOf(directory, kubefile.path, given, targets, workspace);
+  const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
+  const image = await assemble(
+    {
+      name: formatReference(reference),
+      kubefile,
+      source,
+      lockfile,
+      platforms,
+      buildArguments,
+      maxLayers,
+      keepHosts: configuration.keepHosts,
+      type: given.type ?? configuration.type,
+      applications: applicationsOf(discovery),
+    },
+    workshop,
+    workspace.context,
+  );
+  if (!given.noStore) await store.putImage(reference, image);
+  const images = Object.keys(lockfile.images).length;
+  return { image, sources: workshop.sources, images, fetched: workshop.fetched() };
+}
+
+async function builtBy(
+  engine: EngineName,
+  { given, reference, opened, kubefile }: Job,
+  workspace: Workspace,
+): Promise<Made> {
+  const { configuration, store } = workspace;
+  const [platform, ...others] =
+    [given.platform, configuration.platforms ?? []]
+      .find((platforms) => platforms.length > 0)
+      ?.map(parsePlatform) ?? [];
+  const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
+  if (!given.bare) {
+    throw usage(
+      `--engine ${engine} builds what the build file says and no registry/`,
+      'Give --bare as well; a cluster image is built without an engine.',
+    );
+  }
+  if (given.noStore)
+    throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
+  if (others.length > 0) {
+    throw usage('an engine builds for one platform at a time', 'Give one --platform.');
+  }
+  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+  const { path } = opened;
+  const build = { path, file: kubefile.path, reference, platform, buildArguments };
+  const image = await engineBuild(engine, build, workspace);
+  return { image, sources: store.blobs, images: 0, fetched: 0 };
+}
 
 /** The files of the context, without what this build itself writes there. */
 async function sourceOf(
