@@ -12,7 +12,12 @@ const input = {
 const dir = 'packages/cluster-image/dist/bin';
 
 await rm(dir, { recursive: true, force: true });
-const bundle = await rolldown({ input, platform: 'node' });
+const bundle = await rolldown({
+  input,
+  platform: 'node',
+  // A package that has both is taken as modules: what finds its parts at run time cannot be bundled.
+  resolve: { mainFields: ['module', 'main'] },
+});
 const { output } = await bundle.write({ dir, format: 'esm', chunkFileNames: '[name].js' });
 await bundle.close();
 const modules = output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.moduleIds : []));

@@ -7,6 +7,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
   process.exit(2);
 }
 // A third of what it takes to start.
-module.enableCompileCache();
+module.enableCompileCache?.();
 const { run } = await import('../dist/bin/run.js');
 run();

@@ -28,30 +28,37 @@ export function contextScripts(tag: string): Readonly<Record<string, string>> {
   };
 }
 
+/** What Turborepo would keep from tasks: where the store is, and how registries are reached. */
+const passThroughEnv = [
+  'CLUSTER_IMAGE_STORE',
+  'XDG_CACHE_HOME',
+  'DOCKER_CONFIG',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'NODE_EXTRA_CA_CERTS',
+];
+
 /**
  * Tasks for Turborepo 2.10 or later. A cluster image depends on the digests of the images it takes from
  * other packages, not on their sources. https://turborepo.com/docs/reference/configuration
  */
 export const turboTasks: Readonly<Record<string, object>> = {
-  image: { dependsOn: ['build'], outputs },
+  // Turborepo knows no dependency on a task that nobody has.
+  build: { dependsOn: ['^build'] },
+  image: { dependsOn: ['build'], outputs, passThroughEnv },
   'build-image': {
     dependsOn: ['^image'],
     inputs: [
       '$TURBO_DEFAULT$',
       '!dist/**',
+      // What the runner itself writes, which is no input unless others are named.
+      '!.turbo/**',
       { mode: 'dependencyOutputs', globs: ['dist/image.digest'], from: ['^image'] },
     ],
     outputs,
-    passThroughEnv: [
-      'CLUSTER_IMAGE_STORE',
-      'XDG_CACHE_HOME',
-      'DOCKER_CONFIG',
-      'HTTP_PROXY',
-      'HTTPS_PROXY',
-      'NO_PROXY',
-      'NODE_EXTRA_CA_CERTS',
-    ],
+    passThroughEnv,
   },
-  'push-image': { dependsOn: ['build-image'], cache: false },
-  'lock-images': { cache: false },
+  'push-image': { dependsOn: ['build-image'], cache: false, passThroughEnv },
+  'lock-images': { cache: false, passThroughEnv },
 };

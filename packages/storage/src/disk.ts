@@ -252,7 +252,9 @@ export function disk(
       for (const file of files) placed.add(file);
       throw error;
     }
-    // Where it cannot be said, others see to it once more.
+    // Where it cannot be said, others see to it once more. Elsewhere than in a store it is not said: those
+    // who cache outputs know by its time that a file has changed.
+    if (!resumable) return;
     await atOnce(syncsAtOnce, [...files], (file) =>
       fs.utimes(file, durable, durable).catch(() => {}),
     );

@@ -1,4 +1,12 @@
-import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   bytes,
@@ -305,3 +313,10 @@ describe('the registry of a virtual image', () => {
 function json(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
 }
+
+test('a thin image that is written anew has new times, by which those who cache outputs know it', async () => {
+  const root = await temporaryDirectory();
+  const before = Date.now() - 1000;
+  await writeThinImage(root, await virtual('one'));
+  expect(statSync(join(root, 'index.json')).mtimeMs).toBeGreaterThan(before);
+});
