@@ -1,8 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { binary } from '../tools/helm/binaries.mjs';
 import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
+import { result } from './support/run.ts';
 
 let work: string;
 let tarballs: readonly string[];
@@ -192,5 +194,37 @@ describe('three services and two clusters', () => {
       CLUSTER_IMAGE_STORE: join(work, 'fresher-store'),
     });
     expect(saved).toContain(`digest  ${first['clusters/edge']?.trim()}`);
+  });
+});
+
+describe('a service whose Dockerfile has RUN', () => {
+  test('is built by the engine that nx.json names, and goes into the cluster image as it is', async () => {
+    const workspace = await newNxWorkspace(join(work, 'engine'), tarballs);
+    const plugin = { plugin: '@cluster-image/nx', options: { engine: 'buildah' } };
+    await workspace.write({
+      'nx.json': JSON.stringify({ analytics: false, neverConnectToCloud: true, plugins: [plugin] }),
+      'apps/tool/project.json': '{ "name": "tool" }',
+      'apps/tool/Dockerfile': 'FROM scratch\nCOPY helm /helm\nRUN ["/helm", "version"]\n',
+      'storage.conf': `[storage]\ndriver = "vfs"\ngraphroot = "${work}/graph"\nrunroot = "${work}/run"\n`,
+      ...cluster('edge', ['tool']),
+    });
+    await cp(await binary('helm'), join(workspace.root, 'apps/tool/helm'));
+    const env = {
+      BUILDAH_ISOLATION: 'chroot',
+      CONTAINERS_STORAGE_CONF: join(workspace.root, 'storage.conf'),
+    };
+    await workspace.nx(['run', 'edge:lock-images'], env);
+    const printed = await workspace.nx(['run', 'edge:build-image'], env);
+    expect(tasksIn(printed)).toMatchObject({ 'tool:image': 'run' });
+    const digest = (await workspace.read('apps/tool/dist/image.digest')).trim();
+    const { images } = await result(
+      ['inspect', `oci:${workspace.root}/clusters/edge/dist/image`, '--images'],
+      { env: { CLUSTER_IMAGE_STORE: `${workspace.root}-store` } },
+    );
+    expect(images).toMatchObject([{ repository: 'acme/tool', tag: 'dev', digest }]);
+    const missing = { ...env, PATH: dirname(process.execPath) };
+    const failed = await workspace.attempt(['run', 'tool:image'], missing);
+    expect(failed.code).toBe(1);
+    expect(failed.stdout + failed.stderr).toContain('buildah is not on the PATH');
   });
 });

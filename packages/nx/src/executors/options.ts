@@ -46,7 +46,7 @@ export const executorSummaries: Readonly<Record<keyof typeof executorOptions, st
   'cache-images': cacheVerb.summary,
   'sync-registry': syncVerb.summary,
   'build-image': buildVerb.summary,
-  image: 'Build the image of a Dockerfile without a container engine',
+  image: 'Build the image of a Dockerfile',
   'push-image': pushVerb.summary,
   'save-image': saveVerb.summary,
   'serve-image': 'Serve images as a registry while other tasks run',

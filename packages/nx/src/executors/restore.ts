@@ -13,7 +13,7 @@ interface ImageTask {
 
 const thinSchema = commonOptions.partial().extend({
   thin: z.string(),
-  engine: z.string().optional(),
+  engine: z.string().default('native'),
 });
 
 /** The executors that leave thin images, and what they do unless told otherwise. */
@@ -59,7 +59,7 @@ export async function restoreImage(
   if (executor === '@cluster-image/nx:cache-images') return restoreBefore(task, context, seen);
   const usual = imageExecutors.get(executor);
   const thin = thinSchema.safeParse(options);
-  if (!usual || !thin.success || thin.data.engine !== undefined) return;
+  if (!usual || !thin.success || thin.data.engine !== 'native') return;
   const environment = environmentOf(context);
   const fault = await faultOf(thin.data, context);
   if (fault === undefined) return;
