@@ -11,6 +11,7 @@ import {
 import {
   type Context,
   isHost,
+  keepingLists,
   OciError,
   overlay,
   type RegistryReader,
@@ -183,7 +184,8 @@ function writable(
   return {
     reader: layout,
     held: layout,
-    pushes: layout,
+    // docker-registry, which may serve the directory later, knows of lists only.
+    pushes: keepingLists(layout),
     referring: layout,
     ...(deletable && { deletes: layout }),
   };

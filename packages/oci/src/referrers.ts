@@ -1,8 +1,15 @@
 import { z } from 'zod';
 import type { Digest } from './digest.ts';
-import { OciError } from './error.ts';
+import { codeOf, OciError } from './error.ts';
 import { jsonOf } from './json.ts';
-import { type Descriptor, isIndex, type Manifest, mediaTypes, parseManifest } from './manifest.ts';
+import {
+  type Descriptor,
+  describeReferrer,
+  isIndex,
+  type Manifest,
+  mediaTypes,
+  parseManifest,
+} from './manifest.ts';
 import type { Registry, RegistryReader } from './registry.ts';
 
 /**
@@ -75,6 +82,44 @@ export async function mergeReferrers(
   const merged = found && !isAll ? withManifests(found, union) : list;
   await registry.putManifest(repository, merged, tag);
   return true;
+}
+
+/**
+ * The same registry, which keeps such a list of whatever is put into it about another manifest: who reads
+ * its bytes otherwise, as docker-registry reads a directory, knows of no other way. Where the tag of the
+ * list is that of an image there is none.
+ */
+export function keepingLists<R extends Registry>(registry: R): R {
+  /** One after another for a list, so that none undoes another. */
+  const lists = new Map<string, Promise<unknown>>();
+
+  async function list(repository: string, manifest: Manifest, subject: Digest): Promise<void> {
+    const tag = referrersTag(subject);
+    const key = `${repository}:${tag}`;
+    const before = lists.get(key) ?? Promise.resolve();
+    const job = before
+      .catch(() => {})
+      .then(() =>
+        mergeReferrers(registry, repository, tag, referrersList([describeReferrer(manifest)])),
+      );
+    lists.set(key, job);
+    try {
+      await job;
+    } catch (error) {
+      if (codeOf(error) !== 'CONFLICT') throw error;
+    } finally {
+      if (lists.get(key) === job) lists.delete(key);
+    }
+  }
+
+  return {
+    ...registry,
+    async putManifest(repository, manifest, tag) {
+      await registry.putManifest(repository, manifest, tag);
+      const { subject } = manifest;
+      if (subject) await list(repository, manifest, subject.digest);
+    },
+  };
 }
 
 /** Each once, as it is listed first. */

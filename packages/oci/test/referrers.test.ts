@@ -4,6 +4,7 @@ import {
   type Digest,
   describe as describeManifest,
   jsonOf,
+  keepingLists,
   listedReferrers,
   type Manifest,
   mediaTypes,
@@ -127,5 +128,30 @@ describe('a list that is merged', () => {
     );
     expect(codeOf(failure)).toBe('MANIFEST_INVALID');
     expect(await digestsIn(registry)).toEqual([first.digest]);
+  });
+});
+
+describe('a registry that keeps lists', () => {
+  const fixtures = ['a', 'b', 'c'].map((artifactType) =>
+    aboutFixture(describeManifest(image.root), { artifactType }),
+  );
+
+  test('lists what is put into it about another, however many come at once', async () => {
+    const inner = memory();
+    const registry = keepingLists(inner);
+    await Promise.all(fixtures.map((about) => registry.putManifest('app', about)));
+    expect((await digestsIn(inner)).toSorted()).toEqual(
+      fixtures.map(({ digest }) => digest).toSorted(),
+    );
+    await registry.putManifest('app', image.root, '1');
+    expect(await Array.fromAsync(inner.tags('app'))).toEqual(['1', tag]);
+  });
+
+  test('leaves the tag to an image that has it', async () => {
+    const inner = memory();
+    await putFixture(inner, 'app', image, tag);
+    const [about] = fixtures;
+    if (about) await keepingLists(inner).putManifest('app', about);
+    expect((await inner.resolve('app', tag))?.digest).toBe(image.root.digest);
   });
 });
