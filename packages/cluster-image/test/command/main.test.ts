@@ -95,7 +95,7 @@ describe('what fails exits with', () => {
     ['a missing argument', ['inspect']],
     ['what is no location', ['inspect', 'docker:x']],
     ['what is no platform', ['lock', 'cluster', '--platform', 'x']],
-    ['what is no reference', ['discover', 'cluster', '--why', 'A b']],
+    ['what is no reference', ['lock', 'cluster', '--update', 'A b']],
   ])('2 because of %s', async (_, args) => {
     const { exit, out, err } = await command(await withContext(), ...args);
     expect([exit, out, err]).toEqual([2, '', expect.stringMatching(/^error: .+\n/)]);
