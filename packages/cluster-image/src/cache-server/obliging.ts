@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Context, OciError } from '@cluster-image/oci';
 import type { Artifact, Artifacts, GivenArtifact } from './artifacts.ts';
 import { type ArtifactKey, nameOf } from './keys.ts';
@@ -14,12 +15,20 @@ export interface Obliging {
   whole(artifact: Artifact): Promise<Artifact['content'] | undefined>;
 }
 
-/** How long what has failed is left alone, in milliseconds: every request would wait for it. */
-const rest = 10_000;
+/** In milliseconds. */
+export interface ObligingTimes {
+  /** How long one waits for what would be a hit; a build goes on without it. */
+  readonly patience: number;
+  /** How long what has failed is left alone: every request would wait for it. */
+  readonly rest: number;
+}
+
+const defaultTimes: ObligingTimes = { patience: 5_000, rest: 30_000 };
 
 export function obliging(
   { find, put }: Artifacts,
   { report }: Pick<Context, 'report'>,
+  { patience, rest }: ObligingTimes = defaultTimes,
   now: () => number = Date.now,
 ): Obliging {
   /** Until when there is no use in asking. */
@@ -36,7 +45,7 @@ export function obliging(
       if (now() < until.reading) return undefined;
       for (const key of keys) {
         try {
-          const found = await find(key);
+          const found = await within(patience, find(key));
           if (found) return found;
         } catch (error) {
           failed(`${nameOf(key)} counts as a miss`, error);
@@ -71,6 +80,21 @@ export function obliging(
       }
     },
   };
+}
+
+/** Throws TIMEOUT for what takes longer than that many milliseconds; it comes to its end behind one's back. */
+async function within<T>(patience: number, work: Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const late = setTimeout(patience, undefined, { signal: stop.signal }).then(() => {
+    throw new OciError('TIMEOUT', `no answer in ${patience} ms`);
+  });
+  late.catch(() => {});
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    stop.abort();
+  }
 }
 
 async function* noticing(

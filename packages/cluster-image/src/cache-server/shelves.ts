@@ -22,10 +22,9 @@ export function openShelf(text: string, workspace: Workspace): OpenShelf {
     return { shelf: inDirectory(store, workspace.context), store };
   }
   if (location.kind === 'docker') {
-    const { host, repository, tag, digest } = location.reference;
-    if (tag === undefined && digest === undefined) {
-      return { shelf: inRegistry(host, repository, workspace) };
-    }
+    const { host, repository } = location.reference;
+    const isRepository = !/[:@][^/]*$/.test(text.slice(text.lastIndexOf('/')));
+    if (isRepository) return { shelf: inRegistry(host, repository, workspace) };
   }
   throw new OciError('USAGE', `${text} is no place for a cache`, {
     hint: 'Write docker://HOST/REPOSITORY for a registry, or registry:DIR for a directory.',
