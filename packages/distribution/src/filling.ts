@@ -83,9 +83,14 @@ export function filling(
         await promise;
         continue;
       }
-      for await (const chunk of readSpooled({ start: at, end: upTo })) {
-        at += chunk.length;
-        yield chunk;
+      try {
+        for await (const chunk of readSpooled({ start: at, end: upTo })) {
+          at += chunk.length;
+          yield chunk;
+        }
+      } catch (error) {
+        // What was gathered is gone once it is stored, or given up; then there is better to read, or to say.
+        if (!stored && !failure) throw error;
       }
     }
   }
