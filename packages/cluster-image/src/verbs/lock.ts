@@ -1,5 +1,5 @@
 import { join, posix } from 'node:path';
-import { bytes, formatReference, OciError, parseReference } from '@cluster-image/oci';
+import { bytes, type Context, formatReference, OciError, parseReference } from '@cluster-image/oci';
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { placedNames } from '../assemble/names.ts';
@@ -7,6 +7,7 @@ import type { RemoteChart } from '../charts/remote-chart.ts';
 import { contextCharts } from '../context-charts.ts';
 import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery } from '../discover/discovery.ts';
+import type { Environment } from '../environment.ts';
 import { lockCharts, requirePinnedCharts, unusedCharts } from '../lock/charts.ts';
 import {
   driftOf,
@@ -18,7 +19,7 @@ import {
 } from '../lock/check.ts';
 import { lock } from '../lock/lock.ts';
 import { formatLockfile, type Lockfile, lockfileName, readLockfile } from '../lock/lockfile.ts';
-import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
+import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
@@ -68,52 +69,10 @@ export const lockVerb: Verb<typeof options, Locked> = {
       });
     }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { configuration, network } = workspace;
-      const opened = await openContext(workspace.path(given.context));
-      const existing = await readLockfile(opened.tree);
-      const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
-      const command = lockCommand(given);
-      const charts = given.check
-        ? requirePinnedCharts(wanted, existing?.charts, command)
-        : await lockCharts(wanted, existing?.charts, chartSources, movableCharts(given, wanted));
-      const directory = await place(charts);
-      const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-      const platforms = platformsOf(given.platform, configuration);
-      const asked = { ...given, buildArguments, platforms };
-      const discovery = await discoverIn(directory, asked, workspace);
-      requireResolved(discovery);
-      tellSuspects(discovery, configuration, workspace.context);
-      if (given.check) {
-        const drift = driftOf(discovery, existing, platforms);
-        requirePinned(drift, command);
-        const unused = [...drift.unused, ...unusedCharts(existing, charts)];
-        requireUsed({ ...drift, unused }, command);
-        return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
-      }
-      const total = discovery.images.length + discovery.bases.length;
-      context.report({ type: 'stage', name: 'lock', total });
-      const update = given.update ? movable(given.references, discovery, wanted) : [];
-      const sources = { upstream: network.upstream, tree: directory.tree };
-      const images = await lock(
-        discovery,
-        existing,
-        sources,
-        { platforms, update },
-        workspace.context,
-      );
-      const locked = { ...images, charts };
-      // What could not be built is not pinned.
-      for (const platform of platforms) placedNames(locked, platform, configuration);
-      const text = formatLockfile(locked);
-      if (!existing || formatLockfile(existing) !== text) {
-        await saveFile(join(directory.path, lockfileName), bytes(text));
-      }
-      return {
-        lockfile: lockfileName,
-        images: Object.keys(locked.images).length,
-        ...(wanted.length > 0 && { charts: wanted.length }),
-        changes: changesBetween(existing, locked),
-      };
+      const { text, ...locked } = await relock(given, workspace, context);
+      const path = join(workspace.path(given.context), lockfileName);
+      if (text !== undefined) await saveFile(path, bytes(text));
+      return locked;
     });
   },
   lines: ({ lockfile, images, charts, changes }) => [
@@ -124,6 +83,67 @@ export const lockVerb: Verb<typeof options, Locked> = {
     `${lockfile} pins ${images} images${charts ? ` and ${charts} charts` : ''}${changes.length === 0 ? ', as before' : ''}`,
   ],
 };
+
+/**
+ * The text of the lockfile that a context should have, without writing it; undefined where it is the one
+ * it has. Throws as the verb does.
+ */
+export async function lockfileText(
+  given: z.infer<typeof options>,
+  environment: Environment,
+  context: Context,
+): Promise<string | undefined> {
+  return withWorkspace(environment, given, context, given.context, async (workspace) => {
+    const { text } = await relock(given, workspace, context);
+    return text;
+  });
+}
+
+/** What a lockfile comes to, and its text where that is not what it was. */
+async function relock(
+  given: z.infer<typeof options>,
+  workspace: Workspace,
+  context: Context,
+): Promise<Locked & { readonly text?: string }> {
+  const { configuration, network, engines } = workspace;
+  const opened = await openContext(workspace.path(given.context));
+  const existing = await readLockfile(opened.tree);
+  const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
+  const command = lockCommand(given);
+  const charts = given.check
+    ? requirePinnedCharts(wanted, existing?.charts, command)
+    : await lockCharts(wanted, existing?.charts, chartSources, movableCharts(given, wanted));
+  const directory = await place(charts);
+  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+  const platforms = platformsOf(given.platform, configuration);
+  const asked = { ...given, buildArguments, platforms };
+  const discovery = await discoverIn(directory, asked, workspace);
+  requireResolved(discovery);
+  tellSuspects(discovery, configuration, workspace.context);
+  if (given.check) {
+    const drift = driftOf(discovery, existing, platforms);
+    requirePinned(drift, command);
+    const unused = [...drift.unused, ...unusedCharts(existing, charts)];
+    requireUsed({ ...drift, unused }, command);
+    return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
+  }
+  const total = discovery.images.length + discovery.bases.length;
+  context.report({ type: 'stage', name: 'lock', total });
+  const update = given.update ? movable(given.references, discovery, wanted) : [];
+  const sources = { upstream: network.upstream, tree: directory.tree, engines };
+  const images = await lock(discovery, existing, sources, { platforms, update }, workspace.context);
+  const locked = { ...images, charts };
+  // What could not be built is not pinned.
+  for (const platform of platforms) placedNames(locked, platform, configuration);
+  const text = formatLockfile(locked);
+  return {
+    lockfile: lockfileName,
+    images: Object.keys(locked.images).length,
+    ...(wanted.length > 0 && { charts: wanted.length }),
+    changes: changesBetween(existing, locked),
+    ...((!existing || formatLockfile(existing) !== text) && { text }),
+  };
+}
 
 /** The charts whose pins may move: those that are asked for by path or name. */
 function movableCharts(
