@@ -54,12 +54,10 @@ export async function newNxWorkspace(
   };
   const options = { cwd: directory, env: environment };
   const cli = join(directory, 'node_modules/nx/dist/bin/nx.js');
-  const oldCli = join(directory, 'node_modules/nx/bin/nx.js');
   const workspace: NxWorkspace = {
     root: directory,
     async attempt(args, env = {}) {
-      const main = (await readdir(dirname(cli)).catch(() => undefined)) ? cli : oldCli;
-      const ran = await run(process.execPath, [main, ...args], {
+      const ran = await run(process.execPath, [cli, ...args], {
         cwd: directory,
         env: { ...environment, ...env },
       });
@@ -92,13 +90,10 @@ export async function newNxWorkspace(
   return workspace;
 }
 
-/** The tasks that Nx reports, and whether their results came from its cache. */
-export function tasksIn(printed: string): Readonly<Record<string, 'run' | 'cached' | 'failed'>> {
-  const lines = printed.matchAll(/^ *([✔✖]) +(?:nx run )?(\S+:\S+) *(?:\[(.+?)\])?/gm);
+/** The tasks that Nx tells of with `--outputStyle=stream`, and whether their results came from its cache. */
+export function tasksIn(printed: string): Readonly<Record<string, 'run' | 'cached'>> {
+  const lines = printed.matchAll(/^> nx run (\S+:\S+)(?: +\[(.+?)\])?/gm);
   return Object.fromEntries(
-    [...lines].map(([, mark, task = '', how]) => {
-      const state = mark === '✖' ? 'failed' : how === undefined ? 'run' : 'cached';
-      return [task, state];
-    }),
+    [...lines].map(([, task = '', how]) => [task, how === undefined ? 'run' : 'cached']),
   );
 }

@@ -1,4 +1,4 @@
-export type { Context } from '@cluster-image/oci';
+export { type Context, codeOf } from '@cluster-image/oci';
 export { isDeliverable } from './completeness.ts';
 export { configurationSchema } from './configuration.ts';
 export type { Discovery, Found, Origin } from './discover/discovery.ts';
@@ -9,7 +9,7 @@ export { printable } from './printable.ts';
 export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
-export { lockVerb } from './verbs/lock.ts';
+export { lockfileText, lockVerb } from './verbs/lock.ts';
 export { serveVerb } from './verbs/serve.ts';
 export { syncVerb } from './verbs/sync.ts';
 export { pushVerb, saveVerb } from './verbs/transfer.ts';

@@ -14,7 +14,10 @@ beforeEach(() => {
 describe('init', () => {
   test('adds the plugin and ignores what builds make', async () => {
     await init(tree, { skipFormat });
-    expect(readJson(tree, 'nx.json').plugins).toEqual([{ plugin: '@cluster-image/nx' }]);
+    expect(readJson(tree, 'nx.json')).toMatchObject({
+      plugins: [{ plugin: '@cluster-image/nx' }],
+      sync: { globalGenerators: ['@cluster-image/nx:sync'] },
+    });
     const ignored = tree.read('.gitignore', 'utf8')?.split('\n');
     expect(ignored).toContain('dist');
     expect(ignored).toContain('**/registry/docker/');
@@ -28,13 +31,21 @@ describe('init', () => {
   });
 
   test('keeps the plugins and lines that are there', async () => {
-    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: ['@nx/docker'] }));
+    updateJson(tree, 'nx.json', (json) => ({
+      ...json,
+      plugins: ['@nx/docker'],
+      sync: { applyChanges: true, globalGenerators: ['a:b'] },
+    }));
     tree.write('.gitignore', '/dist/\nnode_modules');
     await init(tree, { skipFormat });
     expect(readJson(tree, 'nx.json').plugins).toEqual([
       '@nx/docker',
       { plugin: '@cluster-image/nx' },
     ]);
+    expect(readJson(tree, 'nx.json').sync).toEqual({
+      applyChanges: true,
+      globalGenerators: ['a:b', '@cluster-image/nx:sync'],
+    });
     expect(tree.read('.gitignore', 'utf8')).toBe('/dist/\nnode_modules\n**/registry/docker/\n');
   });
 });

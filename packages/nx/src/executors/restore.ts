@@ -16,6 +16,12 @@ const thinSchema = commonOptions.partial().extend({
   engine: z.string().default('native'),
 });
 
+/** The id of a task; in Nx 24 it is in an object. */
+const dependencySchema = z.union([
+  z.string(),
+  z.object({ id: z.string() }).transform(({ id }) => id),
+]);
+
 /** The executors that leave thin images, and what they do unless told otherwise. */
 const imageExecutors: ReadonlyMap<string, object> = new Map([
   ['@cluster-image/nx:build-image', {}],
@@ -96,6 +102,7 @@ function tasksBefore(
   );
   return own
     .flatMap(({ id }) => dependencies[id] ?? [])
+    .map((earlier) => dependencySchema.parse(earlier))
     .flatMap((id) => (tasks[id] === undefined ? [] : [tasks[id].target]));
 }
 

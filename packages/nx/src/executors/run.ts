@@ -60,6 +60,8 @@ export function runContext(): Context {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => controller.abort());
   }
+  // Nx 22 may be gone before its signals to continuous tasks are on their way.
+  process.once('disconnect', () => controller.abort());
   return {
     report(event) {
       const line = eventLine(event);

@@ -6,15 +6,31 @@ const pluginName = '@cluster-image/nx';
 /** What a build makes inside of a project, none of which is to be committed. */
 const ignored = ['**/registry/docker/'];
 
-/** Adds the plugin to nx.json and what it makes to .gitignore; what is there already stays. */
+const syncGenerator = `${pluginName}:sync`;
+
+/**
+ * Adds the plugin and its sync generator to nx.json, and what it makes to .gitignore; what is there
+ * already stays.
+ */
 export default async function init(tree: Tree, given: unknown): Promise<void> {
   const options = generatorOptions.init.parse(given);
   const nxJson = readNxJson(tree) ?? {};
-  const plugins = nxJson.plugins ?? [];
-  const isThere = plugins.some(
+  const { plugins = [], sync = {} } = nxJson;
+  const hasPlugin = plugins.some(
     (plugin) => (typeof plugin === 'string' ? plugin : plugin.plugin) === pluginName,
   );
-  if (!isThere) updateNxJson(tree, { ...nxJson, plugins: [...plugins, { plugin: pluginName }] });
+  const { globalGenerators = [] } = sync;
+  const hasSync = globalGenerators.includes(syncGenerator);
+  if (!hasPlugin || !hasSync) {
+    updateNxJson(tree, {
+      ...nxJson,
+      plugins: hasPlugin ? plugins : [...plugins, { plugin: pluginName }],
+      sync: {
+        ...sync,
+        globalGenerators: hasSync ? globalGenerators : [...globalGenerators, syncGenerator],
+      },
+    });
+  }
   const current = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
   const lines = current.split(/\r?\n/);
   const missing = [...ignored, 'dist'].filter(

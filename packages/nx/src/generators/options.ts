@@ -5,6 +5,7 @@ const skipFormat = z.boolean().default(false).describe('Leave new files as they 
 /** The options of each generator; its `schema.json` is made from these. */
 export const generatorOptions = {
   init: z.object({ skipFormat }),
+  sync: z.object({}),
   'cluster-image': z.object({
     directory: z
       .string()
@@ -26,5 +27,6 @@ export const generatorOptions = {
 
 export const generatorSummaries: Readonly<Record<keyof typeof generatorOptions, string>> = {
   init: 'Set the plugin up in a workspace',
+  sync: 'Pin what contexts refer to in their lockfiles (nx sync)',
   'cluster-image': 'Create a project that builds a cluster image',
 };
