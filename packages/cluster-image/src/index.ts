@@ -6,6 +6,7 @@ export type { Environment } from './environment.ts';
 export { eventLine } from './event-line.ts';
 export { exitCode } from './exit-code.ts';
 export { printable } from './printable.ts';
+export { newContext } from './scaffold.ts';
 export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';

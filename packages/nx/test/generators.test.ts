@@ -1,7 +1,16 @@
-import { readJson, readProjectConfiguration, type Tree, updateJson } from '@nx/devkit';
+import {
+  addProjectConfiguration,
+  readJson,
+  readProjectConfiguration,
+  type Tree,
+  updateJson,
+} from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { configurationSchema } from 'cluster-image';
 import { beforeEach, describe, expect, test } from 'vitest';
 import clusterImage from '../src/generators/cluster-image.ts';
+import convert from '../src/generators/convert.ts';
+import image from '../src/generators/image.ts';
 import init from '../src/generators/init.ts';
 
 const skipFormat = true;
@@ -73,6 +82,70 @@ describe('cluster-image', () => {
     expect(tree.read('edge/Kubefile', 'utf8')).toBe('FROM scratch\n');
   });
 
+  test('begins with a chart of the workspace, which it installs', async () => {
+    tree.write('charts/web/Chart.yaml', 'name: web\n');
+    tree.write('charts/web/templates/a.yaml', 'a');
+    await clusterImage(tree, { directory: 'edge', chart: 'charts/web', skipFormat });
+    expect(tree.read('edge/charts/web/Chart.yaml', 'utf8')).toBe('name: web\n');
+    expect(tree.exists('edge/charts/web/templates/a.yaml')).toBe(true);
+    expect(tree.read('edge/Kubefile', 'utf8')).toContain(
+      'CMD ["helm upgrade --install web charts/web"]',
+    );
+  });
+
+  test('begins with a packed chart', async () => {
+    tree.write('web-1.2.3.tgz', Buffer.from([0x1f, 0x8b, 0xff]));
+    await clusterImage(tree, { directory: 'edge', chart: 'web-1.2.3.tgz', skipFormat });
+    expect(tree.read('edge/charts/web-1.2.3.tgz')).toEqual(Buffer.from([0x1f, 0x8b, 0xff]));
+    expect(tree.read('edge/Kubefile', 'utf8')).toContain('--install web charts/web-1.2.3.tgz');
+  });
+
+  test('begins with a chart of a repository, which the lockfile is to pin', async () => {
+    const chart = 'oci://registry.example:5000/charts/web:1.2.3';
+    await clusterImage(tree, { directory: 'edge', chart, skipFormat });
+    const configuration = readJson(tree, 'edge/cluster-image.json');
+    expect(configuration).toEqual({
+      charts: {
+        'charts/web.tgz': {
+          repository: 'oci://registry.example:5000/charts',
+          name: 'web',
+          version: '1.2.3',
+        },
+      },
+    });
+    expect(configurationSchema.safeParse(configuration).success).toBe(true);
+  });
+
+  test('refuses what is no chart', async () => {
+    const options = { directory: 'edge', chart: 'nowhere', skipFormat };
+    await expect(clusterImage(tree, options)).rejects.toThrow('nowhere');
+  });
+
+  test('begins with a list of images', async () => {
+    tree.write('lists/images.txt', 'nginx:1\n');
+    await clusterImage(tree, { directory: 'edge', list: 'lists/images.txt', skipFormat });
+    expect(tree.read('edge/images/shim/images.txt', 'utf8')).toBe('nginx:1\n');
+  });
+
+  test('makes a project of a context of sealer and changes nothing in it', async () => {
+    tree.write('edge/Kubefile', 'FROM docker.io/sealerio/kubernetes:v1\nLAUNCH ["a"]\n');
+    await clusterImage(tree, { directory: 'edge', skipFormat });
+    const changes = tree.listChanges().map(({ path }) => path);
+    expect(changes.filter((path) => path.startsWith('edge/')).sort()).toEqual([
+      'edge/Kubefile',
+      'edge/project.json',
+    ]);
+  });
+
+  test('changes nothing the second time', async () => {
+    const options = { directory: 'edge', chart: 'https://charts.example/web', skipFormat };
+    await clusterImage(tree, options);
+    const before = tree.listChanges().map(({ path, content }) => [path, content?.toString()]);
+    await clusterImage(tree, options);
+    const after = tree.listChanges().map(({ path, content }) => [path, content?.toString()]);
+    expect(after).toEqual(before);
+  });
+
   test.each(['../outside', '/absolute', 'a/../../b'])(
     'refuses to go to %s (N07)',
     async (directory) => {
@@ -80,4 +153,93 @@ describe('cluster-image', () => {
       expect(tree.listChanges().some(({ path }) => path.endsWith('Kubefile'))).toBe(false);
     },
   );
+});
+
+describe('image', () => {
+  beforeEach(() => {
+    addProjectConfiguration(tree, 'api', { root: 'apps/api' });
+    addProjectConfiguration(tree, 'edge', { root: 'clusters/edge' });
+  });
+
+  const options = {
+    project: 'api',
+    base: 'node:24',
+    files: ['dist', 'package.json'],
+    entrypoint: ['node', 'dist/main.js'],
+    tag: 'registry.example:5000/acme/api:dev',
+    clusters: ['edge'],
+    skipFormat,
+  };
+
+  test('writes a Dockerfile, names the image, and has it in cluster images', async () => {
+    await image(tree, options);
+    expect(tree.read('apps/api/Dockerfile', 'utf8')).toBe(
+      'FROM node:24\nWORKDIR /app\nCOPY dist ./dist\nCOPY package.json ./package.json\nENTRYPOINT ["node","dist/main.js"]\n',
+    );
+    expect(readProjectConfiguration(tree, 'api').targets).toEqual({
+      image: { options: { tag: options.tag } },
+    });
+    expect(readJson(tree, 'clusters/edge/cluster-image.json')).toEqual({
+      workspaceImages: { 'registry.example:5000/acme/api': 'oci:../../apps/api/dist/image' },
+    });
+  });
+
+  test('leaves what is there as it is', async () => {
+    tree.write('apps/api/Dockerfile', 'FROM scratch\n');
+    tree.write('clusters/edge/cluster-image.json', '{"workspaceImages":{"a":"oci:b"}}');
+    await image(tree, options);
+    await image(tree, options);
+    expect(tree.read('apps/api/Dockerfile', 'utf8')).toBe('FROM scratch\n');
+    expect(readJson(tree, 'clusters/edge/cluster-image.json').workspaceImages).toEqual({
+      'registry.example:5000/acme/api': 'oci:../../apps/api/dist/image',
+      a: 'oci:b',
+    });
+  });
+
+  test('has nothing to name it by in cluster images without a tag', async () => {
+    await expect(image(tree, { ...options, tag: undefined })).rejects.toThrow('--tag');
+  });
+});
+
+describe('convert', () => {
+  beforeEach(async () => {
+    await init(tree, { skipFormat });
+    await clusterImage(tree, { directory: 'edge', tag: 'acme/edge:1', skipFormat });
+    await clusterImage(tree, { directory: 'core', skipFormat });
+  });
+
+  test('writes the targets of a project, and has the plugin look elsewhere', async () => {
+    await convert(tree, { to: 'explicit', project: 'edge', skipFormat });
+    const { targets = {} } = readProjectConfiguration(tree, 'edge');
+    expect(targets['build-image']).toMatchObject({
+      executor: '@cluster-image/nx:build-image',
+      cache: true,
+      options: { context: 'edge', tag: 'acme/edge:1' },
+    });
+    expect(Object.keys(targets)).toContain('push-image');
+    expect(readProjectConfiguration(tree, 'core').targets).toEqual({});
+    expect(readJson(tree, 'nx.json').plugins).toEqual([
+      { plugin: '@cluster-image/nx', exclude: ['edge/**'] },
+    ]);
+  });
+
+  test('and back again leaves what was there before', async () => {
+    const before = [tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')];
+    await convert(tree, { to: 'explicit', skipFormat });
+    await convert(tree, { to: 'inferred', skipFormat });
+    expect([tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')]).toEqual(before);
+  });
+
+  test('the second time changes nothing', async () => {
+    await convert(tree, { to: 'explicit', skipFormat });
+    const before = [tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')];
+    await convert(tree, { to: 'explicit', skipFormat });
+    expect([tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')]).toEqual(before);
+  });
+
+  test('knows of no project where the plugin finds nothing', async () => {
+    await expect(convert(tree, { to: 'explicit', project: 'none', skipFormat })).rejects.toThrow(
+      'none',
+    );
+  });
 });

@@ -1,16 +1,12 @@
 import { posix } from 'node:path';
 import { addProjectConfiguration, formatFiles, type Tree } from '@nx/devkit';
+import { newContext } from 'cluster-image';
+import { addChart } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
+import { writeNew } from './write-new.ts';
 
-const kubefile = `FROM scratch
-LABEL sealos.io.type="application" \\
-      sealos.io.version="v1beta1"
-COPY charts ./charts
-COPY manifests ./manifests
-COPY registry ./registry
-CMD ["kubectl apply -f manifests"]
-`;
+const buildFiles = ['Sealfile', 'Kubefile'];
 
 const readme = (name: string): string => `# ${name}
 
@@ -23,16 +19,15 @@ A cluster image: what is below \`charts/\` and \`manifests/\`, and every contain
 Images that no chart or manifest mentions go into \`images/shim/\`, one reference a line.
 `;
 
-/** Creates a project with a Kubefile and the directories it copies. Files that exist are left as they are. */
+/**
+ * Creates a project with a Kubefile and the directories it copies. A directory that has a build file
+ * already becomes a project as it is; files that exist are never changed.
+ */
 export default async function clusterImage(tree: Tree, given: unknown): Promise<void> {
-  const {
-    directory,
-    name: chosen,
-    tag,
-    skipFormat,
-  } = generatorOptions['cluster-image'].parse(given);
+  const options = generatorOptions['cluster-image'].parse(given);
+  const { directory, tag, chart, list } = options;
   const root = posix.normalize(directory).replace(/\/$/, '');
-  const name = chosen ?? posix.basename(root);
+  const name = options.name ?? posix.basename(root);
   await init(tree, { skipFormat: true });
   if (!tree.exists(posix.join(root, 'project.json'))) {
     addProjectConfiguration(tree, name, {
@@ -41,16 +36,24 @@ export default async function clusterImage(tree: Tree, given: unknown): Promise<
       targets: tag === undefined ? {} : { 'build-image': { options: { tag } } },
     });
   }
-  const files = {
-    Kubefile: kubefile,
-    'README.md': readme(name),
-    'charts/.gitkeep': '',
-    'manifests/.gitkeep': '',
-    'images/shim/images.txt': '# One image a line, for instance\n# docker.io/library/nginx:1.29\n',
-  };
-  for (const [path, text] of Object.entries(files)) {
-    const target = posix.join(root, path);
-    if (!tree.exists(target)) tree.write(target, text);
+  const isContext = buildFiles.some((file) => tree.exists(posix.join(root, file)));
+  const installs = chart === undefined ? undefined : addChart(tree, root, chart);
+  if (list !== undefined) addList(tree, root, list);
+  if (!isContext) {
+    const { Kubefile = '', ...others } = newContext;
+    const command = installs === undefined ? undefined : `CMD [${JSON.stringify(installs)}]\n`;
+    writeNew(tree, root, {
+      Kubefile: command === undefined ? Kubefile : Kubefile.replace(/^CMD .*\n/m, command),
+      'README.md': readme(name),
+      ...others,
+    });
   }
-  if (!skipFormat) await formatFiles(tree);
+  if (!options.skipFormat) await formatFiles(tree);
+}
+
+/** Throws where there is no such file. */
+function addList(tree: Tree, root: string, list: string): void {
+  const text = tree.read(list, 'utf8');
+  if (text === null) throw new Error(`--list: there is no file ${list} in the workspace`);
+  writeNew(tree, root, { [`images/shim/${posix.basename(list)}`]: text });
 }
