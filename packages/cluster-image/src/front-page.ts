@@ -89,7 +89,8 @@ function html(body: readonly string[]): ServerResponse {
     '</body></html>',
   ].join('\n');
   return text(page, 'text/html; charset=utf-8', {
-    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    'content-security-policy':
+      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
     'cache-control': 'no-store',
@@ -105,10 +106,10 @@ const style = `
 :root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 18%,transparent)}
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1.5rem 1rem 4rem}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-header p{margin:.25rem 0 0}code,pre{font:.875rem/1.5 ui-monospace,monospace}
+header p{margin:.25rem 0 0}p code{overflow-wrap:anywhere}code,pre{font:.875rem/1.5 ui-monospace,monospace}
 table{border-collapse:collapse;width:100%}th,td{padding:.4rem .75rem .4rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 td code{overflow-wrap:anywhere}.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;padding-right:0}
-form{display:flex;gap:.5rem;margin:.5rem 0}input{flex:1;font:inherit;padding:.35rem .6rem}button{font:inherit;padding:.35rem .9rem}
+form{display:flex;gap:.5rem;margin:.5rem 0}input{flex:1;min-width:0;font:inherit;padding:.35rem .6rem}button{font:inherit;padding:.35rem .9rem}
 details{border-bottom:1px solid var(--line);padding:.5rem 0}summary{cursor:pointer}
 pre{overflow-x:auto;padding:.75rem;border:1px solid var(--line);border-radius:.4rem}
 `;
