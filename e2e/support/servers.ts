@@ -177,15 +177,33 @@ export async function containerDaemon(
 }
 
 /** This project's own server over a location. */
-export async function serveCommand(
+export function serveCommand(
   locations: readonly string[],
   work: string,
   options: readonly string[] = [],
   surroundings: Surroundings = {},
 ): Promise<Server & { readonly host: string }> {
+  return serving(['serve', ...locations, ...options], work, surroundings);
+}
+
+/** This project's remote cache, kept at a location. */
+export function cacheServer(
+  location: string,
+  work: string,
+  options: readonly string[] = [],
+): Promise<Server & { readonly host: string }> {
+  const env = { CLUSTER_IMAGE_STORE: join(work, 'cache-server-store') };
+  return serving(['cache-server', location, ...options], work, { env });
+}
+
+async function serving(
+  call: readonly string[],
+  work: string,
+  surroundings: Surroundings,
+): Promise<Server & { readonly host: string }> {
   const endpoint = join(work, `endpoint-${await freePort()}`);
   const read = (): Promise<string> => readFile(endpoint, 'utf8').catch(() => '');
-  const args = [command, 'serve', ...locations, '--endpoint-file', endpoint, ...options];
+  const args = [command, ...call, '--endpoint-file', endpoint];
   const isUp = async (): Promise<boolean> => (await read()) !== '';
   const server = await start(process.execPath, args, isUp, surroundings);
   return { ...server, host: new URL(await read()).host };

@@ -19,12 +19,13 @@ export function cacheApi(api: CacheApi): Handler {
     const [, nx] = /^\/v1\/cache\/([^/]+)$/.exec(path) ?? [];
     const [, turborepo] = /^\/v8\/artifacts\/([^/]+)$/.exec(path) ?? [];
     if (nx === undefined && turborepo === undefined) {
-      return { ...text('no such endpoint\n', 'text/plain; charset=utf-8'), status: 404 };
+      return { ...text('no such endpoint\n', 'text/plain'), status: 404 };
     }
     const access = api.accessOf(request.headers.authorization);
     if (typeof access === 'string') {
       if (turborepo !== undefined) return refused(401, 'unauthorized', access);
-      return { ...text(`${access}\n`, 'text/plain; charset=utf-8'), status: 401 };
+      // Nx shows the text of this very type, and of no other.
+      return { ...text(`${access}\n`, 'text/plain'), status: 401 };
     }
     if (turborepo !== undefined) return answerTurborepo(api, turborepo, access, request);
     return answerNx(api, nx ?? '', access, request);

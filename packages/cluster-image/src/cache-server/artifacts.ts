@@ -58,8 +58,8 @@ export interface Shelf {
   fetch(tag: string): Promise<Manifest | undefined>;
   /** Stores something, while nobody removes anything. */
   storing<T>(job: () => Promise<T>): Promise<T>;
-  /** Lets go of bytes that are not what they should be. */
-  discard(digest: Digest): Promise<void>;
+  /** Removes an artifact that is not what it should be; false where that is not possible. */
+  discard(manifest: Digest, layer: Digest): Promise<boolean>;
 }
 
 const artifactType = 'application/vnd.cluster-image.cache.v1';
@@ -99,13 +99,16 @@ export function artifacts(
       const manifest = await shelf.fetch(tagOf(key));
       if (!manifest || known.has(manifest.digest)) return undefined;
       const layer = layerOf(manifest, name);
-      const blob = await registry.blob(repository, layer.digest, layer.size);
-      if (blob?.size !== layer.size) throw missing(name, layer.digest);
-      const content = noticed(verified(blob, layer.digest, name), async (error) => {
-        remember(manifest.digest);
-        await shelf.discard(layer.digest);
+      const lost = async (error: unknown): Promise<void> => {
         damaged(name, error);
-      });
+        if (!(await shelf.discard(manifest.digest, layer.digest))) remember(manifest.digest);
+      };
+      const blob = await registry.blob(repository, layer.digest, layer.size);
+      if (blob?.size !== layer.size) {
+        await lost(missing(name, layer.digest));
+        return undefined;
+      }
+      const content = noticed(verified(blob, layer.digest, name), lost);
       const isNear = isSeekable(blob);
       return { notes: notesOf(manifest), content, whole: () => whole(content, isNear) };
     } catch (error) {

@@ -69,5 +69,5 @@ function said(
   why: string,
   headers: Readonly<Record<string, string>> = {},
 ): ServerResponse {
-  return { ...text(`${why}\n`, 'text/plain; charset=utf-8', headers), status };
+  return { ...text(`${why}\n`, 'text/plain', headers), status };
 }

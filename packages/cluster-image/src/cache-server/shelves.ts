@@ -52,8 +52,11 @@ function inDirectory(store: Store, context: Context): Shelf {
         await use.end();
       }
     },
-    async discard(digest) {
-      await registry.disk.remove(registry.disk.path(layoutPaths.blob(digest)));
+    async discard(manifest, layer) {
+      await registry.removeManifest(repository, manifest);
+      await registry.removeBlob(repository, layer);
+      await registry.disk.remove(registry.disk.path(layoutPaths.blob(layer)));
+      return true;
     },
   };
 }
@@ -67,6 +70,6 @@ function inRegistry(host: string, repository: string, { network, store }: Worksp
     claim: claims(registry, repository),
     fetch: (tag) => registry.fetch(repository, tag),
     storing: (job) => job(),
-    discard: async () => {},
+    discard: async () => false,
   };
 }

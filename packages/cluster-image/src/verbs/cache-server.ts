@@ -39,6 +39,14 @@ const options = commonOptions.extend({
     .optional()
     .describe('With registry:DIR: what all may take; those go first that nobody asked for longest'),
   ...door,
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .describe('Address to listen at; others than this machine need TLS and tokens'),
+  allowAnyone: z
+    .boolean()
+    .default(false)
+    .describe('Listen without TLS, or without tokens, where others than this machine come in'),
   ...endpointShape,
 });
 
