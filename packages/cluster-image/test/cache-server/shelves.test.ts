@@ -1,4 +1,4 @@
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { type ImageManifest, isDigest, type Registry, verified } from '@cluster-image/oci';
 import { distributionLayout, layoutPaths } from '@cluster-image/storage';
 import { type FaultRule, faultRegistry, noise } from '@cluster-image/testing';
@@ -66,13 +66,16 @@ describe('in a registry', () => {
   });
 
   test('a hit asks for the manifest and the blob, a miss once', async () => {
-    const { cache, requests } = await beside();
+    const here = await beside();
+    const { cache, requests } = here;
     await cache.nx('PUT', '1', { body: noise('body', 3_000_000) });
     const before = requests.length;
     expect((await cache.nx('GET', '1')).status).toBe(200);
     expect(requests.slice(before).map(({ method }) => method)).toEqual(['GET', 'GET']);
     await cache.nx('GET', '2');
     expect(requests.length - before).toBe(3);
+    // What it lay in on the way is gone.
+    await expect.poll(() => readdir(here.path('.store/.staging')).catch(() => [])).toEqual([]);
   });
 
   test('another server reads what one has written, and writes nothing over it', async () => {

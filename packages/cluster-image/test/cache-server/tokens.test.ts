@@ -1,3 +1,4 @@
+import { tls } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
@@ -113,6 +114,30 @@ describe('the scope of a token', () => {
     const body = 'x';
     expect((await nx('PUT', '1', { token: `${all.secret}@main`, body })).status).toBe(401);
     expect((await nx('PUT', '1', { token: `${all.secret}@mine`, body })).status).toBe(200);
+  });
+});
+
+describe('where others than this machine come in', () => {
+  const file = { 'tokens.json': JSON.stringify({ tokens: [main.entry] }) };
+
+  test.each([
+    ['no tokens and no TLS', {}],
+    ['tokens and no TLS', { tokenFile: 'tokens.json' }],
+    ['TLS and no tokens', { tlsCert: 'cert.pem', tlsKey: 'key.pem' }],
+  ])('it takes more than %s', async (_, given) => {
+    const here = await place({ ...file, 'cert.pem': tls.cert, 'key.pem': tls.key });
+    const failed = await failureOf(caching(here, 'registry:cache', { host: '0.0.0.0', ...given }));
+    expect([failed.code, failed.hint]).toEqual(['USAGE', expect.stringContaining('--token-file')]);
+  });
+
+  test('tokens are asked for behind a proxy that has the TLS', async () => {
+    const here = await place(file);
+    const given = { host: '0.0.0.0', tokenFile: 'tokens.json', allowAnyone: true };
+    const { nx, url } = await caching(here, 'registry:cache', given);
+    expect((await nx('GET', '1')).status).toBe(401);
+    expect((await nx('GET', '1', { token: main.secret })).status).toBe(404);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${url}/metrics`)).status).toBe(200);
   });
 });
 
