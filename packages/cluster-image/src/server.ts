@@ -24,6 +24,7 @@ import { parseDuration } from './durations.ts';
 import type { Environment } from './environment.ts';
 import { frontPage } from './front-page.ts';
 import { authorityName, interceptor } from './intercepting.ts';
+import { type Lingering, lingering, renewing } from './lingering.ts';
 import { hostNames, proxied } from './proxied.ts';
 import { openRegistries } from './registries.ts';
 import { platformOption } from './verbs/context-options.ts';
@@ -103,12 +104,23 @@ export async function withServer<T>(
   const via = `cluster-image-${randomUUID()}`;
   const open = async (workspace: Workspace): Promise<Listening> => {
     const counted = metrics();
-    const { reader, held, ...rest } = await registryOf(given, workspace, counted);
+    const { using, ...found } = await inUse(
+      await registryOf(given, workspace, counted),
+      given,
+      workspace,
+    );
+    const { reader, held, ...rest } = found;
     const registry = refuseLoops(handler(reader, rest), via);
     const isProxy = given.proxy;
     const behind: Behind = (url) => ({ registry, page: frontPage(held, { url, isProxy }) });
     const connectorOf = connectorFor(given, rest.namespace, workspace);
-    return openDoor(given, workspace, behind, { counted, ...(connectorOf && { connectorOf }) });
+    const doorway = { counted, ...(connectorOf && { connectorOf }) };
+    const listening = await openDoor(given, workspace, behind, doorway);
+    const close: Listening['close'] = async (grace) => {
+      await listening.close(grace);
+      await using?.end();
+    };
+    return { ...listening, close };
   };
   return withDoor({ ...given, via }, environment, context, open, job);
 }
@@ -138,6 +150,32 @@ interface Registry extends HandlerOptions {
   readonly reader: RegistryReader;
   /** The same, as far as it is there and no upstream has to be asked. */
   readonly held: RegistryReader;
+}
+
+/** How long the store is not pruned after somebody has asked for something in it, in milliseconds. */
+const linger = 10_000;
+
+/**
+ * The same registry. Where nothing is served but the store, others can prune it while nobody asks for
+ * anything: a server may go on for ever.
+ */
+async function inUse(
+  registry: Registry,
+  { locations, writable }: ServerGiven,
+  { store, context, letGo }: Workspace,
+): Promise<Registry & { readonly using?: Lingering }> {
+  if (writable || locations.some((location) => location !== storeLocation)) return registry;
+  const using = lingering(() => store.use(context), linger);
+  await using.renew();
+  await letGo();
+  const { reader, held, namespace } = registry;
+  return {
+    ...registry,
+    using,
+    reader: renewing(reader, using),
+    held: renewing(held, using),
+    ...(namespace && { namespace: (host) => renewing(namespace(host), using) }),
+  };
 }
 
 async function registryOf(

@@ -9,7 +9,7 @@ import {
   parsePlatform,
   readAll,
 } from '@cluster-image/oci';
-import { file, openStore, type Store } from '@cluster-image/storage';
+import { file, openStore, type Store, type Use } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { z } from 'zod';
 import { type Configuration, readConfiguration } from './configuration.ts';
@@ -49,6 +49,8 @@ export interface Workspace {
   readonly network: Network;
   readonly engines: Engines;
   readonly context: Context;
+  /** Lets others prune the store, before the job is done; who needs it again uses it anew. */
+  letGo(): Promise<void>;
   /** A path that was given by the user, in full. */
   path(given: string): string;
 }
@@ -90,6 +92,7 @@ export async function withWorkspace<T>(
   });
   const store = openStore(storePath(environment, options.store));
   const containers = engines(environment, store.scratch, bounded);
+  let use: Use | undefined;
   const workspace: Workspace = {
     environment,
     configuration,
@@ -97,10 +100,11 @@ export async function withWorkspace<T>(
     network: opened,
     engines: containers,
     context: bounded,
+    letGo: async () => use?.end(),
     path: (given) => resolvePath(environment, given),
   };
   try {
-    const use = await store.use(bounded);
+    use = await store.use(bounded);
     try {
       return await job(workspace);
     } finally {

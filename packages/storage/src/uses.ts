@@ -174,6 +174,6 @@ function inUse(root: string, others: readonly ProcessMark[]): OciError {
     host === ownMark.host ? `process ${pid}` : `process ${pid} elsewhere`,
   );
   return new OciError('CONFLICT', `${root} is in use by ${[...new Set(names)].join(', ')}`, {
-    hint: 'Nothing is removed meanwhile. Prune when they have ended; what serves from the store uses it all the time.',
+    hint: 'Nothing is removed meanwhile. Prune when they have ended; what serves from the store uses it as long as it is asked.',
   });
 }
