@@ -293,3 +293,89 @@ describe('lockfiles', () => {
     expect(broken.stdout + broken.stderr).toContain('broken/cluster-image.json:1: ');
   });
 });
+
+describe('a workspace of its own', () => {
+  let workspace: NxWorkspace;
+  let registry: RegistryServer;
+
+  beforeAll(async () => {
+    registry = await dockerRegistry(join(work, 'releases'), work);
+    workspace = await newNxWorkspace(join(work, 'own'), tarballs);
+    await workspace.write({
+      'cluster-image.json': JSON.stringify({
+        registries: { [registry.host]: { plainHttp: true } },
+      }),
+      'charts/web/Chart.yaml': 'apiVersion: v2\nname: web\nversion: 1.0.0\n',
+      'charts/web/templates/a.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n',
+      'apps/api/project.json': '{ "name": "api" }',
+      'apps/api/main.js': 'main',
+    });
+  });
+
+  afterAll(() => registry.stop());
+
+  test('gets the plugin with `nx add`, which sets it up', async () => {
+    const tarball = tarballs.find((path) => /cluster-image-nx-/.test(path));
+    await workspace.nx(['add', `@cluster-image/nx@file:${tarball}`]);
+    const nxJson = JSON.parse(await workspace.read('nx.json'));
+    expect(nxJson.plugins).toEqual([{ plugin: '@cluster-image/nx' }]);
+    expect(nxJson.sync.globalGenerators).toEqual(['@cluster-image/nx:sync']);
+    expect(await workspace.nx(['list', '@cluster-image/nx'])).toContain('cluster-image');
+  });
+
+  test('gets projects from generators, which a dry run only shows', async () => {
+    const tag = `${registry.host}/acme/edge:1.0.0`;
+    const edge = [
+      ...['g', '@cluster-image/nx:cluster-image', 'clusters/edge'],
+      ...['--tag', tag, '--chart', 'charts/web', '--skipFormat'],
+    ];
+    expect(await workspace.nx([...edge, '--dry-run'])).toContain('clusters/edge/Kubefile');
+    await expect(workspace.read('clusters/edge/Kubefile')).rejects.toThrow();
+    await workspace.nx(edge);
+    await workspace.nx([
+      ...['g', '@cluster-image/nx:image', 'api', '--files', 'main.js', '--clusters', 'edge'],
+      ...['--tag', 'registry.example/acme/api:dev', '--skipFormat'],
+    ]);
+    await workspace.write({
+      'clusters/edge/images/shim/images.txt': 'registry.example/acme/api:dev\n',
+    });
+    await workspace.nx(['sync']);
+    const printed = await workspace.nx(['run', 'edge:build-image', stream]);
+    expect(Object.keys(tasksIn(printed))).toEqual(
+      expect.arrayContaining(['api:image', 'edge:build-image']),
+    );
+    const shown = JSON.parse(await workspace.nx(['show', 'project', 'edge', '--json']));
+    expect(shown.targets['build-image'].metadata.description).toBe('Build the cluster image');
+  });
+
+  test('has the same targets explicitly', async () => {
+    const digest = await workspace.read('clusters/edge/dist/image.digest');
+    await workspace.nx(['g', '@cluster-image/nx:convert', 'explicit', '--skipFormat']);
+    expect(await workspace.read('clusters/edge/project.json')).toContain('push-image');
+    await workspace.nx(['run', 'edge:build-image', '--skip-nx-cache']);
+    expect(await workspace.read('clusters/edge/dist/image.digest')).toBe(digest);
+    await workspace.nx(['g', '@cluster-image/nx:convert', 'inferred', '--skipFormat']);
+    expect(await workspace.read('clusters/edge/project.json')).not.toContain('push-image');
+  });
+
+  test('releases its cluster images: versions are tags, and publishing pushes', async () => {
+    await workspace.write({
+      'nx.json': JSON.stringify({
+        ...JSON.parse(await workspace.read('nx.json')),
+        release: { projects: ['edge'], version: { currentVersionResolver: 'disk' } },
+      }),
+    });
+    await workspace.git('add', '-A');
+    await workspace.git('commit', '-q', '-m', 'all');
+    const version = ['release', 'version', 'minor', '--git-commit=false', '--git-tag=false'];
+    expect(await workspace.nx([...version, '--dry-run'])).toContain('1.1.0');
+    expect(await workspace.read('clusters/edge/project.json')).toContain('edge:1.0.0');
+    await workspace.nx([...version, '--stage-changes=false']);
+    expect(await workspace.read('clusters/edge/project.json')).toContain('edge:1.1.0');
+    expect(await workspace.nx(['release', 'publish', '--dry-run', stream])).toContain('would push');
+    expect(await answers(`http://${registry.host}/v2/acme/edge/tags/list`)).toBe(false);
+    await workspace.nx(['release', 'publish']);
+    const url = `http://${registry.host}/v2/acme/edge/tags/list`;
+    expect(await (await fetch(url)).json()).toEqual({ name: 'acme/edge', tags: ['1.1.0'] });
+  });
+});

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -105,67 +105,6 @@ describe('the example workspace', () => {
 
   test('is in step with its lockfile', async () => {
     await nx(['run', 'cluster:lock-images', '--check'], { env: environment('one') });
-  });
-});
-
-describe('a new workspace', () => {
-  test('gets the plugin from packages as they are published, and a cluster image from its generator', async () => {
-    const packages = join(work, 'packages');
-    const workspace = join(work, 'workspace');
-    await mkdir(packages);
-    await mkdir(workspace);
-    await succeed('npm', ['pack', '--workspaces', '--pack-destination', packages, '--silent']);
-    const tarballs = (await readdir(packages))
-      .filter((name) => !/testing|helm/.test(name))
-      .map((name) => join(packages, name));
-    expect(tarballs).toHaveLength(5);
-    const version = async (name: string): Promise<string> =>
-      JSON.parse(await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8')).version;
-    await writeFile(join(workspace, 'package.json'), '{ "name": "new", "private": true }\n');
-    await writeFile(
-      join(workspace, 'nx.json'),
-      '{ "neverConnectToCloud": true, "analytics": false }\n',
-    );
-    const options = { cwd: workspace, env: environment('new') };
-    await succeed('git', ['init', '-q'], options);
-    const nxPackages = [`nx@${await version('nx')}`, `@nx/devkit@${await version('@nx/devkit')}`];
-    await succeed(
-      'npm',
-      [
-        'install',
-        '-D',
-        '--prefer-offline',
-        '--ignore-scripts',
-        '--no-audit',
-        '--no-fund',
-        ...nxPackages,
-        ...tarballs,
-      ],
-      options,
-    );
-    const local = {
-      ...options,
-      env: { ...options.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}` },
-    };
-    const cli = join(workspace, 'node_modules/nx/dist/bin/nx.js');
-    const run = (...args: string[]): Promise<string> =>
-      succeed(process.execPath, [cli, ...args], local);
-    await run('g', '@cluster-image/nx:init', '--skipFormat');
-    await run('g', '@cluster-image/nx:cluster-image', 'edge', '--skipFormat');
-    const project = JSON.parse(await run('show', 'project', 'edge', '--json'));
-    expect(Object.keys(project.targets)).toEqual(
-      expect.arrayContaining([
-        'lock-images',
-        'cache-images',
-        'build-image',
-        'push-image',
-        'save-image',
-        'sync-registry',
-      ]),
-    );
-    const printed = await run('run', 'edge:build-image');
-    expect(printed).toContain('built docker.io/library/edge:latest');
-    expect(await run('run', 'edge:build-image')).toMatch(/\[(?:local cache|existing outputs)/);
   });
 });
 

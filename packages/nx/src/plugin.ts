@@ -6,7 +6,7 @@ import { imageTargets } from './inference/image-targets.ts';
 import { type PluginOptions, type TargetNames, withDefaults } from './inference/options.ts';
 import { projectRootOf, type WorkspaceImage, workspaceImages } from './inference/producers.ts';
 import { type ReadText, reader } from './inference/read.ts';
-import type { Targets } from './inference/targets.ts';
+import { releaseOf, type Targets } from './inference/targets.ts';
 
 const clusterFiles = ['Sealfile', 'Kubefile'];
 const imageFiles = ['Dockerfile', 'Containerfile'];
@@ -25,9 +25,8 @@ export const createNodes: CreateNodes<PluginOptions> = [
     return Promise.all(
       [...buildFilesOf(workspace)].map(async ([root, file]) => {
         const targets = await targetsOf(root, posix.basename(file), workspace);
-        const names = Object.keys(targets);
-        const metadata = { targetGroups: { 'Cluster image': names } };
-        const projects = names.length === 0 ? {} : { [root]: { targets, metadata } };
+        const projects =
+          Object.keys(targets).length === 0 ? {} : { [root]: project(root, targets, workspace) };
         return [file, { projects }] satisfies CreateNodesResultArray[number];
       }),
     );
@@ -36,6 +35,14 @@ export const createNodes: CreateNodes<PluginOptions> = [
 
 /** Nx 21 knows it by this name. */
 export const createNodesV2 = createNodes;
+
+function project(root: string, targets: Targets, { known, names }: Workspace) {
+  const metadata = { targetGroups: { 'Cluster image': Object.keys(targets) } };
+  const isPackage = known.has(posix.join(root, 'package.json'));
+  if (isPackage || !(names.buildTargetName in targets)) return { targets, metadata };
+  const released = releaseOf(root, names.buildTargetName);
+  return { ...released, targets: { ...targets, ...released.targets }, metadata };
+}
 
 /** What there is in the workspace, by the names of its files. */
 interface Workspace {

@@ -65,6 +65,7 @@ describe('inferred targets', () => {
     const uncached = Object.entries(targets).filter(([, target]) => target.cache !== true);
     expect(uncached.map(([name]) => name).sort()).toEqual([
       'lock-images',
+      'nx-release-publish',
       'push-image',
       'save-image',
       'serve-image',
@@ -132,6 +133,20 @@ describe('inferred targets', () => {
       dependsOn: ['image'],
       options: { buildTarget: 'image' },
     });
+  });
+
+  test('release what is a cluster image and no npm package', async () => {
+    const [released] = await infer(['a/Kubefile', 'a/project.json']);
+    expect(released?.projects.a?.release).toEqual({
+      version: { versionActions: '@cluster-image/nx/version-actions' },
+    });
+    expect(released?.projects.a?.targets?.['nx-release-publish']).toMatchObject({
+      executor: '@cluster-image/nx:release-publish',
+      dependsOn: ['build-image'],
+    });
+    const [npm] = await infer(['a/Kubefile', 'a/package.json']);
+    expect(npm?.projects.a?.release).toBeUndefined();
+    expect(npm?.projects.a?.targets).not.toHaveProperty('nx-release-publish');
   });
 
   test('work for a project at the root of the workspace', async () => {

@@ -37,6 +37,10 @@ export const executorOptions = {
     format,
   }),
   'push-image': pushVerb.options.extend({ buildTarget }),
+  'release-publish': pushVerb.options.extend({
+    buildTarget,
+    dryRun: z.boolean().default(false).describe('Tell what would be pushed, and push nothing'),
+  }),
   'save-image': saveVerb.options.extend({ buildTarget }),
   'serve-image': serveVerb.options.omit({ printConfig: true }),
 } as const;
@@ -48,6 +52,7 @@ export const executorSummaries: Readonly<Record<keyof typeof executorOptions, st
   'build-image': buildVerb.summary,
   image: 'Build the image of a Dockerfile',
   'push-image': pushVerb.summary,
+  'release-publish': 'Push the image that nx release has versioned',
   'save-image': saveVerb.summary,
   'serve-image': 'Serve images as a registry while other tasks run',
 };

@@ -37,7 +37,7 @@ export const generatorOptions = {
   image: z.object({
     project: z.string().meta({
       description: 'The project that gets an image',
-      $default: { $source: 'projectName' },
+      $default: { $source: 'argv', index: 0 },
       'x-prompt': 'Which project gets an image?',
       'x-dropdown': 'projects',
       'x-priority': 'important',

@@ -67,3 +67,25 @@ export function deliveryTargets(root: string, buildTarget: string, names: Target
     }),
   };
 }
+
+/**
+ * How `nx release` publishes a project that is a cluster image and no npm package: `publish` pushes, and
+ * versions are tags.
+ */
+export function releaseOf(root: string, buildTarget: string) {
+  return {
+    targets: {
+      'nx-release-publish': target(
+        'release-publish',
+        'Push the image that nx release has versioned',
+        'push',
+        {
+          cache: false,
+          dependsOn: [buildTarget],
+          options: { from: `oci:${posix.join(root, 'dist/image')}`, buildTarget },
+        },
+      ),
+    },
+    release: { version: { versionActions: '@cluster-image/nx/version-actions' } },
+  };
+}
