@@ -46,8 +46,6 @@ interface Got {
   readonly status: number;
   readonly size: number;
   readonly digest: string;
-  /** How long the first byte took, in milliseconds. */
-  readonly first: number;
 }
 
 async function get(url: string, agent: Agent): Promise<Got> {

@@ -47,7 +47,7 @@ async function serving() {
   };
   const slow = await listen(handler({ ...upstream, blob }));
   onTestFinished(() => slow.close(0));
-  onTestFinished(resolve);
+  onTestFinished(() => resolve());
   const at = await desk();
   const { host } = slow.url;
   await putFixture(upstream, 'acme/app', image, '1');

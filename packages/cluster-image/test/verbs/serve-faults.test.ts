@@ -44,6 +44,10 @@ async function hashed(url: string, init: RequestInit = {}): Promise<string> {
   }
 }
 
+async function codeOf(answer: Response): Promise<string> {
+  return /"code":"(\w+)"/.exec(await answer.text())?.[1] ?? '';
+}
+
 async function prime(app: string): Promise<void> {
   await (await fetch(`${app}/manifests/1`)).arrayBuffer();
 }
@@ -58,7 +62,7 @@ describe('S10: what an upstream refuses', () => {
   ])('with %i is told as %i', async (status, told, code) => {
     const { app } = await proxy({ rules: [failing(status)] });
     const answer = await fetch(`${app}/manifests/1`);
-    expect([answer.status, (await answer.json()).errors[0].code]).toEqual([told, code]);
+    expect([answer.status, await codeOf(answer)]).toEqual([told, code]);
   });
 
   test.each([
@@ -68,7 +72,7 @@ describe('S10: what an upstream refuses', () => {
     const { app, here } = await proxy({ rules: [failing(status, { 'retry-after': '60' })] });
     const answer = await fetch(`${app}/manifests/1`);
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([429, '60']);
-    expect((await answer.json()).errors[0].code).toBe(code);
+    expect(await codeOf(answer)).toBe(code);
     expect(here.upstream.requests('manifest')).toHaveLength(1);
   });
 
@@ -81,7 +85,7 @@ describe('S10: what an upstream refuses', () => {
   test('as a blob that is not there is 404', async () => {
     const { app } = await proxy();
     const answer = await fetch(`${app}/blobs/sha256:${'0'.repeat(64)}`);
-    expect([answer.status, (await answer.json()).errors[0].code]).toEqual([404, 'BLOB_UNKNOWN']);
+    expect([answer.status, await codeOf(answer)]).toEqual([404, 'BLOB_UNKNOWN']);
   });
 });
 
