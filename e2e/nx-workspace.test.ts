@@ -7,7 +7,7 @@ import { binary } from '../tools/helm/binaries.mjs';
 import { fillRegistry } from './support/cluster.ts';
 import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
 import { result } from './support/run.ts';
-import { answers, dockerRegistry, type RegistryServer } from './support/servers.ts';
+import { answers, dockerDaemon, dockerRegistry, type RegistryServer } from './support/servers.ts';
 
 const stream = '--outputStyle=stream';
 
@@ -377,5 +377,58 @@ describe('a workspace of its own', () => {
     await workspace.nx(['release', 'publish']);
     const url = `http://${registry.host}/v2/acme/edge/tags/list`;
     expect(await (await fetch(url)).json()).toEqual({ name: 'acme/edge', tags: ['1.1.0'] });
+  });
+});
+
+describe('a service that @nx/docker builds', () => {
+  let docker: Awaited<ReturnType<typeof dockerDaemon>>;
+
+  beforeAll(async () => {
+    docker = await dockerDaemon(work);
+  });
+
+  afterAll(() => docker.stop());
+
+  test('goes into the cluster image, which is built again when its image is another one', async () => {
+    const directory = join(work, 'docker-workspace');
+    const workspace = await newNxWorkspace(directory, tarballs, ['@nx/docker']);
+    const buildTarget = { name: 'docker:build', args: ['--iidfile', 'dist/image.iid'] };
+    const plugins = [
+      { plugin: '@nx/docker', options: { buildTarget } },
+      { plugin: '@cluster-image/nx', options: { imageTargetName: false } },
+    ];
+    const targetDefaults = { 'docker:build': { outputs: ['{projectRoot}/dist/image.iid'] } };
+    const from = { from: 'docker-daemon:apps-web', project: 'web', target: 'docker:build' };
+    await workspace.write({
+      'nx.json': JSON.stringify({
+        neverConnectToCloud: true,
+        analytics: false,
+        plugins,
+        targetDefaults,
+      }),
+      'apps/web/project.json': '{ "name": "web" }',
+      'apps/web/Dockerfile': 'FROM scratch\nCOPY main.js /\n',
+      'apps/web/main.js': 'first',
+      'apps/web/dist/.keep': '',
+      ...cluster('edge', ['web']),
+      'clusters/edge/cluster-image.json': JSON.stringify({
+        workspaceImages: { 'registry.example/acme/web': from },
+      }),
+    });
+    await workspace.git('add', '-A');
+    const env = { DOCKER_HOST: docker.address, DOCKER_BUILDKIT: '0' };
+    const build = async (): Promise<Readonly<Record<string, string>>> =>
+      tasksIn(await workspace.nx(['run-many', '-t', 'build-image', stream], env));
+    await workspace.nx(['run', 'edge:lock-images'], env);
+    expect(await build()).toMatchObject({ 'web:docker:build': 'run', 'edge:build-image': 'run' });
+    const first = await workspace.read('clusters/edge/dist/image.digest');
+    await workspace.write({ 'apps/web/README.md': 'not copied' });
+    expect(await build()).toMatchObject({
+      'web:docker:build': 'run',
+      'edge:build-image': 'cached',
+    });
+    await workspace.write({ 'apps/web/main.js': 'second' });
+    expect(await build()).toMatchObject({ 'edge:build-image': 'run' });
+    expect(await workspace.read('clusters/edge/dist/image.digest')).not.toBe(first);
   });
 });

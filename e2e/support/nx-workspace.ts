@@ -35,10 +35,14 @@ export async function packPackages(work: string): Promise<readonly string[]> {
     .map((name) => join(packages, name));
 }
 
-/** @param directory where it goes; its caches and its store lie beside it */
+/**
+ * @param directory where it goes; its caches and its store lie beside it
+ * @param plugins other packages of Nx, at the same version
+ */
 export async function newNxWorkspace(
   directory: string,
   tarballs: readonly string[],
+  plugins: readonly string[] = [],
 ): Promise<NxWorkspace> {
   const { NX_VERSION, NX_DEVKIT_VERSION = NX_VERSION } = process.env;
   const nxVersion = await versionOf('nx', NX_VERSION);
@@ -85,7 +89,13 @@ export async function newNxWorkspace(
   });
   await workspace.git('init', '-q', '-b', 'main');
   const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const packages = [`nx@${nxVersion}`, `@nx/devkit@${devkitVersion}`, ...tarballs];
+  const packages = [
+    `nx@${nxVersion}`,
+    `@nx/devkit@${devkitVersion}`,
+    // The last of them that can be installed; it goes with Nx 24 as well.
+    ...plugins.map((name) => `${name}@${nxVersion.startsWith('24.') ? '23.2.1' : devkitVersion}`),
+    ...tarballs,
+  ];
   await succeed('npm', ['install', '-D', ...flags, ...packages], options);
   return workspace;
 }
@@ -94,6 +104,10 @@ export async function newNxWorkspace(
 export function tasksIn(printed: string): Readonly<Record<string, 'run' | 'cached'>> {
   const lines = printed.matchAll(/^> nx run (\S+:\S+)(?: +\[(.+?)\])?/gm);
   return Object.fromEntries(
-    [...lines].map(([, task = '', how]) => [task, how === undefined ? 'run' : 'cached']),
+    // A target with a colon in its name is told in quotes.
+    [...lines].map(([, task = '', how]) => [
+      task.replaceAll('"', ''),
+      how === undefined ? 'run' : 'cached',
+    ]),
   );
 }
