@@ -5,7 +5,7 @@ import type { Manifest, Registry } from '@cluster-image/oci';
 export type Claim = (manifest: Manifest, tag: string) => Promise<boolean>;
 
 /** What is waited beside twice the time that a write took, in milliseconds. */
-const margin = 50;
+const margin = 200;
 
 /**
  * Claims in a registry that knows only to put. Who has written looks again a while later: of several
