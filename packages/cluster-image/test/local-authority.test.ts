@@ -41,7 +41,9 @@ describe('a local authority', () => {
   );
 
   test.each(['evil.example', 'notquay.io', 'io'])('cannot vouch for %s', async (host) => {
-    expect(await greeting(host, certificateFor(host, authority))).toBe('permitted subtree violation');
+    expect(await greeting(host, certificateFor(host, authority))).toBe(
+      'permitted subtree violation',
+    );
   });
 
   test('that is another one is not believed', async () => {
