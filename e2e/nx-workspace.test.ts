@@ -275,18 +275,40 @@ describe('lockfiles', () => {
     expect(await workspace.read('edge/cluster-image.lock.json')).not.toContain('acme/app');
   });
 
+  test('leave out what a project builds under that name, and `nx sync` has it come from there', async () => {
+    const image = { options: { tag: 'registry.example/acme/api:dev' } };
+    await workspace.write({
+      'apps/api/project.json': JSON.stringify({ name: 'api', targets: { image } }),
+      'apps/api/Dockerfile': 'FROM scratch\nCOPY main.js /\n',
+      'apps/api/main.js': 'main',
+      'edge/images/shim/list': 'registry.example/acme/api:2.0\ndocker.io/acme/app:1\n',
+    });
+    const check = await workspace.attempt(['sync:check']);
+    expect(check.stdout + check.stderr).toContain('registry.example/acme/api is built at');
+    await workspace.nx(['sync']);
+    expect(JSON.parse(await workspace.read('edge/cluster-image.json'))).toEqual({
+      workspaceImages: { 'registry.example/acme/api': 'oci:../apps/api/dist/image' },
+    });
+    const lockfile = await workspace.read('edge/cluster-image.lock.json');
+    expect(lockfile).toContain('acme/app');
+    expect(lockfile).not.toContain('acme/api');
+    await workspace.nx(['sync:check']);
+    const printed = await workspace.nx(['run', 'edge:build-image', stream]);
+    expect(tasksIn(printed)).toMatchObject({ 'api:image': 'run' });
+  });
+
   test('of a context that is broken leave the others as they are', async () => {
     await workspace.write({
       'broken/project.json': '{ "name": "broken" }',
       'broken/Kubefile': 'FROM scratch\nCOPY a b',
       'broken/cluster-image.json': '{ "workspaceImages": ',
-      'edge/images/shim/list': 'docker.io/acme/app:1\n',
+      'edge/images/shim/list': 'registry.example/acme/api:2.0\n',
     });
     const check = await workspace.attempt(['sync:check']);
     expect(check.code).toBe(1);
     expect(check.stdout + check.stderr).toContain('broken: ');
     await workspace.nx(['sync']);
-    expect(await workspace.read('edge/cluster-image.lock.json')).toContain('docker.io/acme/app:1');
+    expect(await workspace.read('edge/cluster-image.lock.json')).not.toContain('acme/app');
     await workspace.nx(['run', 'edge:build-image']);
     const broken = await workspace.attempt(['run', 'broken:cache-images']);
     expect(broken.code).toBe(1);

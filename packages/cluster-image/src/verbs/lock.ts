@@ -87,14 +87,20 @@ export const lockVerb: Verb<typeof options, Locked> = {
 /**
  * The text of the lockfile that a context should have, without writing it; undefined where it is the one
  * it has. Throws as the verb does.
+ *
+ * @param built images that the workspace builds beside those of the configuration, by name
  */
 export async function lockfileText(
   given: z.infer<typeof options>,
   environment: Environment,
   context: Context,
+  built: Readonly<Record<string, string>> = {},
 ): Promise<string | undefined> {
   return withWorkspace(environment, given, context, given.context, async (workspace) => {
-    const { text } = await relock(given, workspace, context);
+    const { configuration } = workspace;
+    const workspaceImages = { ...built, ...configuration.workspaceImages };
+    const assumed = { ...workspace, configuration: { ...configuration, workspaceImages } };
+    const { text } = await relock(given, assumed, context);
     return text;
   });
 }
