@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { imageFixture } from '@cluster-image/testing';
@@ -199,6 +199,23 @@ describe('three services and two clusters', () => {
       CLUSTER_IMAGE_STORE: join(work, 'fresher-store'),
     });
     expect(saved).toContain(`digest  ${first['clusters/edge']?.trim()}`);
+  });
+
+  test('are built again where the cache holds something else', async () => {
+    await build();
+    const cache = `${workspace.root}-nx-cache`;
+    const paths = await readdir(cache, { recursive: true });
+    const cached = paths.filter((path) => path.endsWith('apps/api/dist/image/index.json'));
+    expect(cached.length).toBeGreaterThan(0);
+    for (const path of cached) await writeFile(join(cache, path), '{');
+    await rm(join(workspace.root, 'apps/api/dist'), { recursive: true });
+    const saved = await workspace.nx(['run', 'edge:save-image', stream], {
+      CLUSTER_IMAGE_STORE: join(work, 'freshest-store'),
+    });
+    expect(tasksIn(saved)['api:image']).toBe('cached');
+    expect(saved).toMatch(/api:image: .*index\.json.*; building it again/);
+    expect(saved).toContain(`digest  ${first['clusters/edge']?.trim()}`);
+    expect(await digests()).toEqual(first);
   });
 });
 
