@@ -53,7 +53,7 @@ async function secretOf({ ask }: Told, host = 'a.io'): Promise<Partial<Credentia
   return secret;
 }
 
-describe('credentials in docker’s config file', () => {
+describe('A12: credentials in docker’s config file', () => {
   test.each([
     [{ auth: encoded('me:pass') }, basic('me', 'pass')],
     [{ auth: encoded('me:pass:word\u0000\u0000') }, basic('me', 'pass:word')],
@@ -159,7 +159,7 @@ describe('credentials in docker’s config file', () => {
   });
 });
 
-describe('a credential helper', () => {
+describe('A13: a credential helper', () => {
   const store = { credsStore: 'desk' };
   const answer = (username: string, secret: string): string =>
     `cat > /dev/null; printf '%s' '${JSON.stringify({ ServerURL: 'x', Username: username, Secret: secret })}'`;
