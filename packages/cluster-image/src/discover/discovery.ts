@@ -62,7 +62,7 @@ export interface Discovery {
 
 /** An image that the workspace builds itself. */
 export interface Built extends Found {
-  /** Where it is, once it is built: `oci:/work/apps/api/dist/image`. */
+  /** Where it is, once it is built: `oci:/home/me/shop/apps/api/dist/image`. */
   readonly location: string;
 }
 
