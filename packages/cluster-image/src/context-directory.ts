@@ -57,7 +57,8 @@ export async function discoverIn(
 ): Promise<Discovery> {
   if (bare) {
     const images = await findBases(tree, buildArguments, file);
-    return { ...nothing, bases: merge([{ ...nothing, images }]).images };
+    const { images: bases } = merge([{ ...nothing, images }]);
+    return withBuilt({ ...nothing, bases }, workspace.configuration);
   }
   const { environment, context, configuration: settings } = workspace;
   const { signal } = context;
@@ -99,8 +100,8 @@ export interface LockedContext {
 
 /**
  * A context and its lockfile, cut down to what the context refers to and to these platforms, and with
- * what the workspace has built of it by now. Throws LOCK_DRIFT where it does not pin all of the rest, INPUT_INVALID where the context refers to what cannot
- * be told. The store holds on to all that the lockfile pins from then on.
+ * what the workspace has built of it by now. Throws LOCK_DRIFT where it does not pin all of the rest,
+ * INPUT_INVALID where the context refers to what cannot be told. The store holds on to all that the lockfile pins from then on.
  */
 export async function lockedContext(
   opened: ContextDirectory,
@@ -128,9 +129,8 @@ export async function lockedContext(
       hint: 'Leave out --no-store.',
     });
   }
-  const images = {
-    ...pinned.images,
-    ...(await builtPins(built, platforms, directory.tree, workspace)),
-  };
-  return { lockfile: { ...pinned, images }, directory, discovery };
+  const pins = await builtPins(built, platforms, directory.tree, workspace);
+  const images = { ...pinned.images, ...pins.images };
+  const bases = { ...pinned.bases, ...pins.bases };
+  return { lockfile: { ...pinned, images, bases }, directory, discovery };
 }

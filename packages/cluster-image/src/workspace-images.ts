@@ -7,13 +7,13 @@ import {
   type Tree,
 } from '@cluster-image/oci';
 import type { Configuration } from './configuration.ts';
-import type { Built, Discovery } from './discover/discovery.ts';
+import type { Built, Discovery, Found } from './discover/discovery.ts';
 import { everyOne } from './failures.ts';
 import { openImage } from './images.ts';
 import { parseLocation } from './location.ts';
 import { originText } from './lock/check.ts';
 import { lock } from './lock/lock.ts';
-import type { LockedImage } from './lock/lockfile.ts';
+import type { Lockfile } from './lock/lockfile.ts';
 import { forImage } from './progress.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -31,14 +31,24 @@ export function withBuilt(
       location,
     ]),
   );
-  const built: Built[] = [];
-  const images = discovery.images.filter((found) => {
-    const reference = parseReference(found.reference);
-    const location = reference.digest ? undefined : locations.get(nameOf(reference));
-    if (location !== undefined) built.push({ ...found, location });
-    return location === undefined;
-  });
-  return built.length === 0 ? discovery : { ...discovery, images, built };
+  const locationOf = ({ reference }: Found): string | undefined => {
+    const { digest, ...name } = parseReference(reference);
+    return digest ? undefined : locations.get(nameOf(name));
+  };
+  const builtOf = (found: readonly Found[], isBase: boolean): readonly Built[] =>
+    found.flatMap((image) => {
+      const location = locationOf(image);
+      return location === undefined ? [] : [{ ...image, location, isBase }];
+    });
+  const built = [...builtOf(discovery.images, false), ...builtOf(discovery.bases, true)];
+  if (built.length === 0) return discovery;
+  const isOfOthers = (image: Found): boolean => locationOf(image) === undefined;
+  return {
+    ...discovery,
+    images: discovery.images.filter(isOfOthers),
+    bases: discovery.bases.filter(isOfOthers),
+    built,
+  };
 }
 
 /**
@@ -52,7 +62,7 @@ export async function builtPins(
   platforms: readonly Platform[],
   tree: Tree,
   workspace: Workspace,
-): Promise<Readonly<Record<string, LockedImage>>> {
+): Promise<Pick<Lockfile, 'images' | 'bases'>> {
   const { store, engines, context } = workspace;
   await everyOne(
     built,
@@ -66,9 +76,13 @@ export async function builtPins(
       }),
   );
   const sources = { upstream: store.registry, tree, engines };
-  const found = { images: built, bases: [], suspects: [], unresolved: [] };
-  const { images } = await lock(found, undefined, sources, { platforms, update: 'all' }, context);
-  return images;
+  const found = {
+    images: built.filter(({ isBase }) => !isBase),
+    bases: built.filter(({ isBase }) => isBase),
+    suspects: [],
+    unresolved: [],
+  };
+  return lock(found, undefined, sources, { platforms, update: 'all' }, context);
 }
 
 async function openBuilt(location: string, workspace: Workspace) {

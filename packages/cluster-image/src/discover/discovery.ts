@@ -64,6 +64,8 @@ export interface Discovery {
 export interface Built extends Found {
   /** Where it is, once it is built: `oci:/home/me/shop/apps/api/dist/image`. */
   readonly location: string;
+  /** The build file builds upon it. */
+  readonly isBase: boolean;
 }
 
 /** What one file, or one rendered chart, has to say. */

@@ -89,6 +89,25 @@ describe('an image that the workspace builds itself', () => {
     expect(built.images).toBe(2);
   });
 
+  test('may be what another is built upon', async () => {
+    const here = await place({
+      ...files,
+      'apps/base/Dockerfile': 'FROM scratch\nCOPY a /a\nENV A=1\n',
+      'apps/base/a': 'a',
+      'apps/api/Dockerfile': 'FROM acme/base\nCOPY main.js /main.js\n',
+      'apps/api/cluster-image.json': JSON.stringify({
+        workspaceImages: { 'acme/base': 'oci:../base/dist/image' },
+      }),
+    });
+    const base = { context: 'apps/base', tag: 'base:1', thin: 'apps/base/dist/image', bare: true };
+    await here.run(buildVerb, base);
+    const first = await here.run(buildVerb, image);
+    expect(first.layers).toBe(2);
+    await putFiles(here.root, { 'apps/base/a': 'b' });
+    await here.run(buildVerb, base);
+    expect((await here.run(buildVerb, image)).digest).not.toBe(first.digest);
+  });
+
   test('by digest is that digest, whoever built it', async () => {
     const { root } = imageFixture();
     const here = await place({
