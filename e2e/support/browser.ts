@@ -84,9 +84,13 @@ export async function browse(directory: string): Promise<Page> {
       await send('Emulation.setDeviceMetricsOverride', metrics);
     },
     async close() {
-      const ended = once(child, 'close');
-      await send('Browser.close').catch(() => child.kill());
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'exit');
+      // It may be gone before it has answered.
+      socket.send(JSON.stringify({ id: 0, method: 'Browser.close' }));
+      const timer = setTimeout(() => child.kill(), 10_000);
       await ended;
+      clearTimeout(timer);
     },
   };
 }

@@ -49,22 +49,19 @@ describe.each(Object.entries(deeds))('%s', (_, deed) => {
     expect(silent.filter((hit) => !housekeeping.includes(hit))).toEqual([]);
   });
 
-  test.runIf(!deed.isRemoval)(
-    'a write of a part is followed by one of the rest',
-    {
-      timeout,
-    },
-    async () => {
-      await everyPoint(
-        deed,
-        () => 'short',
-        async ({ failure, disk }) => {
-          expect(failure).toBeUndefined();
-          expect(await deed.check(disk.fs)).toBe('after');
-        },
-      );
-    },
-  );
+  // A removal writes nothing.
+  if (deed.isRemoval) return;
+
+  test('a write of a part is followed by one of the rest', { timeout }, async () => {
+    await everyPoint(
+      deed,
+      () => 'short',
+      async ({ failure, disk }) => {
+        expect(failure).toBeUndefined();
+        expect(await deed.check(disk.fs)).toBe('after');
+      },
+    );
+  });
 });
 
 interface Point {
