@@ -10,7 +10,7 @@ import {
   jsonOf,
   OciError,
   type RegistryReader,
-  readAll,
+  readText,
   type Tree,
   type TreeEntry,
   verified,
@@ -91,7 +91,7 @@ async function absorbEntry(
   const { path } = entry;
   if (entry.type !== 'file') return;
   if (path.startsWith(linksBelow) && path.endsWith('/link')) {
-    links.set(path, new TextDecoder().decode(await readAll(entry.content, linkLimit)));
+    links.set(path, await readText(entry.content, linkLimit));
   } else if (path.startsWith(blobsBelow)) {
     const digest = digestAt(path.slice(blobsBelow.length));
     if (digest) await store.registry.putContent(digest, entry.content);

@@ -1,5 +1,5 @@
 import { dirname, join, resolve } from 'node:path';
-import { isHost, OciError, parsePlatform, parseReference, readAll } from '@cluster-image/oci';
+import { isHost, OciError, parsePlatform, parseReference, readText } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { sealerImageTypes } from './assemble/sealer-image.ts';
@@ -197,7 +197,7 @@ async function readFile(path: string): Promise<Configuration> {
   if (content.size > fileLimit) {
     throw new OciError('INPUT_INVALID', `${where} has over ${fileLimit} bytes`);
   }
-  const text = new TextDecoder().decode(await readAll(content, fileLimit));
+  const text = await readText(content, fileLimit);
   const fault: Fault = (line, why, cause) =>
     new OciError('INPUT_INVALID', `${where}${line === undefined ? '' : `:${line}`}: ${why}`, {
       cause,

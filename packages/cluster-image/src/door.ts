@@ -13,7 +13,7 @@ import {
   type Right,
   text,
 } from '@cluster-image/distribution';
-import { OciError, readAll } from '@cluster-image/oci';
+import { OciError, readText } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { readHtpasswd } from './htpasswd.ts';
@@ -167,7 +167,7 @@ const fileLimit = 1024 * 1024;
 async function textAt(path: string): Promise<string> {
   const content = await file(path);
   if (!content) throw new OciError('USAGE', `there is no file ${path}`);
-  return new TextDecoder().decode(await readAll(content, fileLimit));
+  return readText(content, fileLimit);
 }
 
 type RightsOf = (user: string, password: string) => Promise<readonly Right[] | undefined>;

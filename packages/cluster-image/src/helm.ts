@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { OciError, readAll, slice, throwIfAborted } from '@cluster-image/oci';
+import { OciError, readText, slice, throwIfAborted } from '@cluster-image/oci';
 import { asFiles, file, fileMark } from '@cluster-image/storage';
 import type { ChartToRender, RenderChart } from './discover/charts.ts';
 import type { Environment } from './environment.ts';
@@ -59,7 +59,7 @@ export async function helmMark(
   const mark = await fileMark(program);
   const content = await file(mark.path);
   const begin = content && slice(content, { start: 0, end: Math.min(2, content.size) });
-  const isScript = begin && new TextDecoder().decode(await readAll(begin, 2)) === '#!';
+  const isScript = begin && (await readText(begin, 2)) === '#!';
   // Version managers have links to themselves.
   const isItself = !isScript && basename(mark.path).startsWith('helm');
   const version = isItself ? undefined : await run(['version', '--short']);

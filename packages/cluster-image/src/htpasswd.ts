@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { OciError, readAll } from '@cluster-image/oci';
+import { OciError, readText } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { compare } from 'bcryptjs';
 import PQueue from 'p-queue';
@@ -20,7 +20,7 @@ export type Passwords = (user: string, password: string) => Promise<boolean>;
 export async function readHtpasswd(path: string): Promise<Passwords> {
   const content = await file(path);
   if (!content) throw new OciError('USAGE', `there is no file ${path}`);
-  const hashes = parse(new TextDecoder().decode(await readAll(content, fileLimit)), path);
+  const hashes = parse(await readText(content, fileLimit), path);
   // To compare takes long on purpose, and clients send a password with every request.
   const known = new Set<string>();
   const queue = new PQueue({ concurrency: 1 });

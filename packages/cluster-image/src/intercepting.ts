@@ -5,7 +5,7 @@ import {
   type InterceptOptions,
   intercept,
 } from '@cluster-image/distribution';
-import { bytes, OciError, type RegistryReader, readAll } from '@cluster-image/oci';
+import { bytes, OciError, type RegistryReader, readText } from '@cluster-image/oci';
 import { file, saveFile } from '@cluster-image/storage';
 import { certificateFor, isAuthorityFor, type KeyPair, makeAuthority } from './local-authority.ts';
 
@@ -71,5 +71,5 @@ async function textAt(path: string): Promise<string | undefined> {
   if (!content) return undefined;
   if (content.size > fileLimit)
     throw new OciError('INPUT_INVALID', `${path} is no key or certificate`);
-  return new TextDecoder().decode(await readAll(content, fileLimit));
+  return readText(content, fileLimit);
 }

@@ -6,6 +6,7 @@ import {
   OciError,
   parseReference,
   type Reference,
+  referenceFrom,
 } from '@cluster-image/oci';
 
 /**
@@ -108,11 +109,7 @@ export function targetOf(location: Location): Target {
 
 /** The reference that a name in a layout or archive is; undefined for what is only a tag or a digest, or neither. */
 export function referenceIn(name: string): Reference | undefined {
-  try {
-    return isTag(name) || isDigest(name) ? undefined : parseReference(name);
-  } catch {
-    return undefined;
-  }
+  return isTag(name) || isDigest(name) ? undefined : referenceFrom(name);
 }
 
 function referenceOf(text: string, fail: (why: string) => never): Reference {

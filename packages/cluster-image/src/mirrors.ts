@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { HostOptions, Mirror } from '@cluster-image/distribution';
-import { type Context, OciError, readAll, slice, throwIfAborted } from '@cluster-image/oci';
+import { type Context, OciError, readText, slice, throwIfAborted } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { type Configuration, configurationName, registryUrl } from './configuration.ts';
 import { hostPath } from './host-path.ts';
@@ -84,7 +84,7 @@ async function waitForEndpoint(path: string, deadline: number, signal: AbortSign
     const content = await file(path);
     if (content) {
       const head = slice(content, { start: 0, end: Math.min(content.size, urlLimit) });
-      const text = new TextDecoder().decode(await readAll(head, urlLimit)).trim();
+      const text = (await readText(head, urlLimit)).trim();
       // Whoever writes it may not be done.
       if (text !== '' && (await isListening(urlOf(text, path)))) return urlOf(text, path);
     }

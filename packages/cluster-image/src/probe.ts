@@ -2,9 +2,9 @@ import {
   type Context,
   nameOf,
   OciError,
-  parseReference,
   type Reference,
   type RegistryReader,
+  referenceFrom,
   throwIfAborted,
 } from '@cluster-image/oci';
 import type { Suspect } from './discover/discovery.ts';
@@ -25,7 +25,7 @@ export async function probe(
   context.report({ type: 'stage', name: 'probe', total: suspects.length });
   return Promise.all(
     suspects.map(async (suspect) => {
-      const reference = referenceIn(suspect.text);
+      const reference = referenceFrom(suspect.text);
       if (!reference) return suspect;
       return {
         ...suspect,
@@ -48,13 +48,5 @@ async function ask(
     throwIfAborted(signal);
     if (error instanceof OciError) return 'unknown';
     throw error;
-  }
-}
-
-function referenceIn(text: string): Reference | undefined {
-  try {
-    return parseReference(text);
-  } catch {
-    return undefined;
   }
 }

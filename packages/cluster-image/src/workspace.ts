@@ -7,7 +7,7 @@ import {
   OciError,
   type Platform,
   parsePlatform,
-  readAll,
+  readText,
 } from '@cluster-image/oci';
 import { file, openStore, type Store, type Use } from '@cluster-image/storage';
 import PQueue from 'p-queue';
@@ -119,7 +119,7 @@ export async function withWorkspace<T>(
 async function readPem(path: string): Promise<string> {
   const content = await file(path);
   if (!content) throw new OciError('USAGE', `--ca: there is no file ${path}`);
-  const text = new TextDecoder().decode(await readAll(content, 16 * 1024 * 1024));
+  const text = await readText(content, 16 * 1024 * 1024);
   const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g);
   if (certificates?.every(isCertificate)) return text;
   throw new OciError('USAGE', `--ca: ${path} does not hold certificates in PEM`);

@@ -198,6 +198,11 @@ export async function readAll(content: Content, limit: number): Promise<Uint8Arr
   return all;
 }
 
+/** The same as a text. */
+export async function readText(content: Content, limit: number): Promise<string> {
+  return new TextDecoder().decode(await readAll(content, limit));
+}
+
 /** The digest of a content, read once from start to end. */
 export async function digestContent(content: Content, algorithm?: Algorithm): Promise<Digest> {
   const hash = hasher(algorithm);

@@ -72,6 +72,22 @@ export function parseReference(text: string): Reference {
   return { host, repository, ...(tag && { tag }), ...(digest && { digest }) };
 }
 
+/** The same, for texts that may be something else: undefined for what is no reference. */
+export function referenceFrom(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    if (error instanceof OciError) return undefined;
+    throw error;
+  }
+}
+
+/** A reference with nothing left implicit, `docker.io/library/nginx:latest`; undefined for what is none. */
+export function wholeReference(text: string): string | undefined {
+  const reference = referenceFrom(text);
+  return reference && formatReference(reference);
+}
+
 /** As much of a text as a message needs, with control characters escaped. */
 function quoted(text: string): string {
   return JSON.stringify(text.slice(0, 300));

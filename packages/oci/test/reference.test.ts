@@ -9,6 +9,8 @@ import {
   parseName,
   parseReference,
   type Reference,
+  referenceFrom,
+  wholeReference,
 } from '@cluster-image/oci';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -245,3 +247,11 @@ function refusal(act: () => unknown): unknown {
     return error;
   }
 }
+
+test('a text that may be none is told from a reference', () => {
+  expect(referenceFrom('nginx')?.repository).toBe('library/nginx');
+  expect(wholeReference('nginx')).toBe('docker.io/library/nginx:latest');
+  for (const text of ['', 'A b', 'a:b:c', '{{ .image }}', '__proto__/']) {
+    expect([referenceFrom(text), wholeReference(text)]).toEqual([undefined, undefined]);
+  }
+});

@@ -10,6 +10,7 @@ import {
   parseManifest,
   type RegistryReader,
   readAll,
+  readText,
   type Tree,
 } from '@cluster-image/oci';
 import { isLinkTo, layoutPaths, parseLink } from './distribution-paths.ts';
@@ -27,7 +28,7 @@ export function distributionReader(tree: Tree, what: string): RegistryReader {
   async function readLink(path: string): Promise<Digest | undefined> {
     const content = await fileOf(tree, path);
     if (!content) return undefined;
-    const text = new TextDecoder().decode(await readAll(content, linkLimit));
+    const text = await readText(content, linkLimit);
     return parseLink(text, `${what}/${path}`);
   }
 

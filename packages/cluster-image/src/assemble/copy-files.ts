@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { bytes, type Content, type Digest, readAll, slice } from '@cluster-image/oci';
+import { bytes, type Content, type Digest, readText, slice } from '@cluster-image/oci';
 import { compressionOf, isLayerPath, type Owner, type PlanEntry } from '@cluster-image/storage';
 import PQueue from 'p-queue';
 import { heredocName, type Instruction } from '../kubefile/kubefile.ts';
@@ -280,5 +280,5 @@ async function isArchive(content: Content): Promise<boolean> {
   if (compression) return true;
   const magic = { start: 257, end: 262 };
   if (content.size < magic.end) return false;
-  return new TextDecoder().decode(await readAll(slice(content, magic), 5)) === 'ustar';
+  return (await readText(slice(content, magic), 5)) === 'ustar';
 }

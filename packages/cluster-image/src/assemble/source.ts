@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { readAll, type Tree, type TreeEntry } from '@cluster-image/oci';
+import { readText, type Tree, type TreeEntry } from '@cluster-image/oci';
 import type { PlanEntry } from '@cluster-image/storage';
 import { Minimatch } from 'minimatch';
 
@@ -52,7 +52,7 @@ export async function ignoreTextOf(tree: Tree, kubefile: string): Promise<string
   for (const path of [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore']) {
     const entry = await tree.entry(path);
     if (entry?.type !== 'file') continue;
-    return new TextDecoder().decode(await readAll(entry.content, 1024 * 1024));
+    return readText(entry.content, 1024 * 1024);
   }
   return '';
 }

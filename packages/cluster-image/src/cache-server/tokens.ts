@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { jsonOf, OciError, readAll } from '@cluster-image/oci';
+import { jsonOf, OciError, readText } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { isScope, trustedScope } from './keys.ts';
@@ -54,7 +54,7 @@ type Token = z.infer<typeof schema>['tokens'][number];
 export async function readTokens(path: string): Promise<AccessOf> {
   const content = await file(path);
   if (!content) throw new OciError('USAGE', `there is no file ${path}`);
-  const text = new TextDecoder().decode(await readAll(content, fileLimit));
+  const text = await readText(content, fileLimit);
   const parsed = schema.safeParse(jsonOf(text));
   if (!parsed.success) throw invalid(path, z.prettifyError(parsed.error), parsed.error);
   const { tokens } = parsed.data;

@@ -6,7 +6,7 @@ import {
   isTag,
   type Manifest,
   OciError,
-  readAll,
+  readText,
   throwIfAborted,
 } from '@cluster-image/oci';
 import { gunzip } from '@cluster-image/storage';
@@ -134,7 +134,7 @@ export function chartRepositories(
     }
     const isPacked = body[0] === 0x1f && body[1] === 0x8b;
     const plain = isPacked ? await gunzip(bytes(body), indexLimit, url.href) : bytes(body);
-    return new TextDecoder().decode(await readAll(plain, indexLimit));
+    return readText(plain, indexLimit);
   }
 
   async function archiveOf(repository: string, chart: IndexedChart): Promise<Uint8Array> {

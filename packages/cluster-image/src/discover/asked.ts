@@ -1,4 +1,4 @@
-import { formatReference, nameOf, OciError, parseReference } from '@cluster-image/oci';
+import { nameOf, OciError, parseReference, wholeReference } from '@cluster-image/oci';
 import { nearest } from '../command/nearest.ts';
 import type { Discovery } from './discovery.ts';
 
@@ -32,12 +32,12 @@ function textsOf({ images, bases, suspects, unresolved }: Discovery): readonly s
 }
 
 function meantBy(text: string, known: readonly string[]): readonly string[] {
-  const wanted = normalized(text);
+  const wanted = wholeReference(text);
   if (known.includes(text)) return [text];
   if (wanted !== undefined && known.includes(wanted)) return [wanted];
   const isVersioned = /:[^/]*$|@/.test(text);
   return known.filter((one) => {
-    const name = isVersioned ? normalized(one) : nameIn(one);
+    const name = isVersioned ? wholeReference(one) : nameIn(one);
     return name !== undefined && (name === nameIn(text) || name.endsWith(`/${text}`));
   });
 }
@@ -54,14 +54,6 @@ function notThere(text: string, known: readonly string[]): OciError {
 
 /** Without tag and digest; undefined for what is no reference. */
 function nameIn(text: string): string | undefined {
-  const reference = normalized(text);
+  const reference = wholeReference(text);
   return reference && nameOf(parseReference(reference));
-}
-
-function normalized(text: string): string | undefined {
-  try {
-    return formatReference(parseReference(text));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,7 +1,15 @@
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { bytes, type Content, codeOf, OciError, readAll, type Tree } from '@cluster-image/oci';
+import {
+  bytes,
+  type Content,
+  codeOf,
+  OciError,
+  readAll,
+  readText,
+  type Tree,
+} from '@cluster-image/oci';
 import { type TarEntry, tarball } from '@cluster-image/storage';
 import { followed, target } from '../follow.ts';
 import { type ChartDependency, type ChartFile, readChartFile } from './chart-file.ts';
@@ -154,9 +162,7 @@ async function gather(
   found: Map<string, Content>,
 ): Promise<void> {
   const list = await followed(tree, `${directory}/.helmignore`);
-  const ignores = helmIgnore(
-    list ? new TextDecoder().decode(await readAll(list.content, chartLimit)) : '',
-  );
+  const ignores = helmIgnore(list ? await readText(list.content, chartLimit) : '');
   await addBelow(tree, directory, '', { at, ignores, found });
 }
 

@@ -1,4 +1,4 @@
-import { OciError, readAll, type Tree } from '@cluster-image/oci';
+import { OciError, readText, type Tree } from '@cluster-image/oci';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { followed } from '../follow.ts';
@@ -62,7 +62,7 @@ async function yamlAt(chart: Tree, path: string): Promise<unknown> {
   const file = await followed(chart, path);
   if (!file) return undefined;
   if (file.content.size > fileLimit) throw invalid(path, `it has over ${fileLimit} bytes`);
-  const text = new TextDecoder().decode(await readAll(file.content, fileLimit));
+  const text = await readText(file.content, fileLimit);
   try {
     // Null is what an empty file holds.
     return parseDocument(text, { logLevel: 'silent' }).toJS() ?? null;

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { readAll, type Tree } from '@cluster-image/oci';
+import { readText, type Tree } from '@cluster-image/oci';
 import { followed, target } from '../follow.ts';
 import { openArchive } from './chart-tree.ts';
 import type { Origin } from './discovery.ts';
@@ -207,7 +207,7 @@ async function valuesIn(files: ChartFiles, path: string): Promise<ValueMap> {
 async function textOf({ tree, base }: ChartFiles, path: string): Promise<string | undefined> {
   const file = await followed(tree, posix.join(base, path));
   if (!file || file.content.size > fileLimit) return undefined;
-  return new TextDecoder().decode(await readAll(file.content, fileLimit));
+  return readText(file.content, fileLimit);
 }
 
 /** The same work, done when it is asked for first. */

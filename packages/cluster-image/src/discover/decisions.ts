@@ -1,4 +1,4 @@
-import { formatReference, OciError, parseReference } from '@cluster-image/oci';
+import { OciError, wholeReference } from '@cluster-image/oci';
 import { type Findings, merge, nothing, type Suspect, type Unresolved } from './discovery.ts';
 import { isLike } from './patterns.ts';
 import type { DiscoverSettings } from './settings.ts';
@@ -51,7 +51,7 @@ function decided(suspect: Suspect, resolve: Resolve, isAccepted: Matches): Findi
   const { text, origins } = suspect;
   const meant = meantBy(text, resolve);
   if (meant) return { ...nothing, images: meant.map((reference) => ({ reference, origins })) };
-  const reference = referenceOf(text);
+  const reference = wholeReference(text);
   if (reference === undefined || !isAccepted(text, reference)) {
     return { ...nothing, suspects: [suspect] };
   }
@@ -71,7 +71,7 @@ type Resolve = Readonly<Record<string, string | string[]>>;
 function meantBy(text: string, resolve: Resolve): readonly string[] | undefined {
   if (!Object.hasOwn(resolve, text)) return undefined;
   return [resolve[text] ?? []].flat().map((image) => {
-    const reference = referenceOf(image);
+    const reference = wholeReference(image);
     if (reference !== undefined) return reference;
     const where = `cluster-image.json: resolve.${JSON.stringify(text)}`;
     throw new OciError(
@@ -94,7 +94,7 @@ function matching(patterns: readonly string[]): Matches {
 
 /** `nginx:*` is `docker.io/library/nginx:*`; a pattern without stars is a reference. */
 function full(pattern: string): string {
-  const reference = referenceOf(pattern);
+  const reference = wholeReference(pattern);
   if (reference !== undefined) return reference;
   const [first = '', ...others] = pattern.split('/');
   if (others.length === 0) return `docker.io/library/${pattern}`;
@@ -104,14 +104,5 @@ function full(pattern: string): string {
 function normalized(text: string): string {
   // A list may say where on the machine an image is.
   const name = text.replace(/^(?:docker-daemon|containers-storage):(?!\d+\/)/, '');
-  return referenceOf(name) ?? text;
-}
-
-function referenceOf(text: string): string | undefined {
-  try {
-    return formatReference(parseReference(text));
-  } catch (error) {
-    if (!(error instanceof OciError)) throw error;
-    return undefined;
-  }
+  return wholeReference(name) ?? text;
 }

@@ -1,5 +1,6 @@
-import { formatReference, OciError, parseReference } from '@cluster-image/oci';
+import { wholeReference } from '@cluster-image/oci';
 import { allParts, type ChartPart, conditionOf } from './chart-parts.ts';
+import { withoutScheme } from './compose.ts';
 import { type Findings, nothing, type Origin, together } from './discovery.ts';
 import { findInDocuments } from './documents.ts';
 import type { ChartSettings } from './settings.ts';
@@ -117,11 +118,7 @@ async function inLocks(part: ChartPart): Promise<readonly Declaration[]> {
 }
 
 function referenceIn(written: string): Pick<Declaration, 'text' | 'isReference'> {
-  const text = written.trim().replace(/^(?:oci|docker):\/\//, '');
-  try {
-    return { text: formatReference(parseReference(text)), isReference: true };
-  } catch (error) {
-    if (!(error instanceof OciError)) throw error;
-    return { text, isReference: false };
-  }
+  const text = withoutScheme(written.trim());
+  const reference = wholeReference(text);
+  return { text: reference ?? text, isReference: reference !== undefined };
 }

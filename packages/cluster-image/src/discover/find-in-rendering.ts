@@ -1,4 +1,4 @@
-import { type Content, codeOf, OciError, readAll, type Tree } from '@cluster-image/oci';
+import { type Content, codeOf, OciError, readText, type Tree } from '@cluster-image/oci';
 import { type Rendering, renderCommand } from './chart-renderings.ts';
 import type { FindInCharts } from './charts.ts';
 import { type Findings, nothing, type Origin } from './discovery.ts';
@@ -38,7 +38,7 @@ export async function findInRendering(
     const entry = await chart.files.entry(template);
     if (entry?.type !== 'file' || entry.content.size > fileLimit) return undefined;
     places.set(template, chart.packed ? entry.path : `${path}/${template}`);
-    return new TextDecoder().decode(await readAll(entry.content, fileLimit));
+    return readText(entry.content, fileLimit);
   });
   return findInDocuments(rendered, path, {
     ...(rules && { rules }),

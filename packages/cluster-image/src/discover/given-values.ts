@@ -1,4 +1,4 @@
-import { readAll, type Tree } from '@cluster-image/oci';
+import { readText, type Tree } from '@cluster-image/oci';
 import { configurationName } from '../configuration.ts';
 import { followed } from '../follow.ts';
 import type { Rendering, SetValue } from './chart-renderings.ts';
@@ -27,7 +27,7 @@ export async function givenValues(
   for (const file of values) {
     const content = (await followed(tree, file))?.content;
     if (!content || content.size > fileLimit) continue;
-    const text = new TextDecoder().decode(await readAll(content, fileLimit));
+    const text = await readText(content, fileLimit);
     const read = readValues(text, (line) => ({ file, line }));
     given = valuesOver(given, read);
   }

@@ -1,4 +1,4 @@
-import { formatReference, parseReference } from '@cluster-image/oci';
+import { wholeReference } from '@cluster-image/oci';
 
 /** Whether a text still has to be filled in by some template language. */
 export function isTemplate(text: string): boolean {
@@ -105,7 +105,7 @@ function flagOf(word = ''): string | undefined {
 /** What `image:` names inside a text, where hardly anything else is meant. */
 function named(entry: string): readonly string[] {
   if (isTemplate(entry)) return [entry];
-  const reference = referenceOf(entry);
+  const reference = wholeReference(entry);
   // A word with dots is code, or a file.
   const isOther = /^(?:true|false|null|~|[^/:@]*\.[^/:@]*)$/.test(entry);
   return reference === undefined || isOther ? [] : [reference];
@@ -126,18 +126,10 @@ function plausible(word: string, name: string): string | undefined {
   const isLikely = isVersioned
     ? hasHost || scheme !== '' || isAboutImages(flag)
     : hasHost && (scheme !== '' || isImageName(flag));
-  return isLikely ? referenceOf(text) : undefined;
+  return isLikely ? wholeReference(text) : undefined;
 }
 
 /** A taint such as `node.example/key:NoExecute`, or a digest alone. */
 function isNoImage(word: string): boolean {
   return /:(?:NoSchedule|PreferNoSchedule|NoExecute)$|^sha\d+:/.test(word);
-}
-
-function referenceOf(text: string): string | undefined {
-  try {
-    return formatReference(parseReference(text));
-  } catch {
-    return undefined;
-  }
 }

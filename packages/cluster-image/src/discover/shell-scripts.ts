@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { readAll, type Tree } from '@cluster-image/oci';
+import { readText, type Tree } from '@cluster-image/oci';
 import { type FileEntry, followed } from '../follow.ts';
 import { inContext } from './chart-renderings.ts';
 import type { Field } from './shell-words.ts';
@@ -59,7 +59,7 @@ export async function fileIn(
 /** The text of a script; undefined for what is none. */
 export async function scriptText({ path, content }: FileEntry): Promise<string | undefined> {
   if (content.size > scriptLimit) return undefined;
-  const text = new TextDecoder().decode(await readAll(content, scriptLimit));
+  const text = await readText(content, scriptLimit);
   const isScript = /\.(?:sh|bash)$/.test(path) || /^#!.*\b(?:ba|da|a)?sh\b/.test(text);
   return isScript && !text.includes('\0') ? text : undefined;
 }

@@ -1,4 +1,4 @@
-import { formatReference, nameOf, parseReference, type Reference } from '@cluster-image/oci';
+import { nameOf, type Reference, referenceFrom, wholeReference } from '@cluster-image/oci';
 import type { PlacedScalar, ValueScalar } from './values.ts';
 
 /** What a text of a rendered chart may be put together from. */
@@ -19,7 +19,7 @@ export interface ValuesOfTemplate {
  */
 export function valuesBehind(text: string, values: ValuesOfTemplate): readonly ValueScalar[] {
   const { all, isMentioned } = values;
-  const reference = referenceIn(text);
+  const reference = referenceFrom(text);
   const wholes = all.filter(({ scalar }) => scalar.text !== '' && isWhole(scalar.text, text));
   if (!reference || wholes.length > 0) {
     return mentionedFirst(wholes, isMentioned).map(({ scalar }) => scalar);
@@ -46,7 +46,7 @@ function mentionedFirst<T>(some: readonly T[], isMentioned: (one: T) => boolean)
 
 /** A word alone names no image for sure, although it could be read as one. */
 function isWhole(value: string, text: string): boolean {
-  return value === text || (/[/:@]/.test(value) && normalized(value) === text);
+  return value === text || (/[/:@]/.test(value) && wholeReference(value) === text);
 }
 
 function parentOf({ path }: PlacedScalar): string {
@@ -112,17 +112,4 @@ function versionElsewhere(
   );
   if (shared.length > 0) return mentionedFirst(shared, isMentioned).map(({ scalar }) => scalar);
   return appVersion && isTag(appVersion) ? [appVersion] : [];
-}
-
-function referenceIn(text: string): Reference | undefined {
-  try {
-    return parseReference(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function normalized(text: string): string | undefined {
-  const reference = referenceIn(text);
-  return reference && formatReference(reference);
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { jsonOf, OciError, readAll } from '@cluster-image/oci';
+import { jsonOf, OciError, readText } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { type Environment, homeOf } from '../environment.ts';
@@ -100,7 +100,7 @@ async function endpointAt(
 
 async function textOf(path: string): Promise<string | undefined> {
   const content = await file(path);
-  return content && new TextDecoder().decode(await readAll(content, fileLimit));
+  return content && (await readText(content, fileLimit));
 }
 
 function parsed<T extends z.ZodType>(schema: T, text: string, path: string): z.infer<T> {

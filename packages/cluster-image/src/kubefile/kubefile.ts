@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { type Content, OciError, readAll, type Tree } from '@cluster-image/oci';
+import { type Content, OciError, readText, type Tree } from '@cluster-image/oci';
 import { DockerfileParser, type Instruction as ParsedInstruction } from 'dockerfile-ast';
 import { followed } from '../follow.ts';
 import { type Lookup, type Scope, splitWords } from './words.ts';
@@ -87,7 +87,7 @@ async function textOf(content: Content, path: string): Promise<string> {
   if (content.size > fileLimit) {
     throw new OciError('INPUT_INVALID', `${path} has over ${fileLimit} bytes`);
   }
-  return new TextDecoder().decode(await readAll(content, fileLimit));
+  return readText(content, fileLimit);
 }
 
 export function parseKubefile(path: string, text: string): Kubefile {

@@ -3,15 +3,15 @@ import {
   type Digest,
   digestSchema as digest,
   formatPlatform,
-  formatReference,
   jsonOf,
   nameOf,
   OciError,
   type Platform,
   parsePlatform,
   parseReference,
-  readAll,
+  readText,
   type Tree,
+  wholeReference,
 } from '@cluster-image/oci';
 import type { Pin } from '@cluster-image/storage';
 import { z } from 'zod';
@@ -26,16 +26,9 @@ export const lockfileName = 'cluster-image.lock.json';
 /** The most that a lockfile may hold, in bytes. */
 const fileLimit = 256 * 1024 * 1024;
 
-const reference = z.string().refine(
-  (text) => {
-    try {
-      return formatReference(parseReference(text)) === text;
-    } catch {
-      return false;
-    }
-  },
-  { error: 'not a whole image reference' },
-);
+const reference = z.string().refine((text) => wholeReference(text) === text, {
+  error: 'not a whole image reference',
+});
 
 const platform = z.string().refine(
   (text) => {
@@ -201,7 +194,7 @@ export async function readLockfile(tree: Tree): Promise<Lockfile | undefined> {
   if (entry.type !== 'file') {
     throw new OciError('INPUT_INVALID', `${lockfileName} is a ${entry.type}, not a file`);
   }
-  return parseLockfile(new TextDecoder().decode(await readAll(entry.content, fileLimit)));
+  return parseLockfile(await readText(entry.content, fileLimit));
 }
 
 export function parseLockfile(text: string): Lockfile {

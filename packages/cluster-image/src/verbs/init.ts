@@ -1,5 +1,5 @@
 import { basename, join, resolve } from 'node:path';
-import { bytes, OciError, readAll } from '@cluster-image/oci';
+import { bytes, OciError, readText } from '@cluster-image/oci';
 import { file, saveFile } from '@cluster-image/storage';
 import { applyEdits, modify, type ParseError, parse } from 'jsonc-parser';
 import { z } from 'zod';
@@ -61,7 +61,7 @@ async function edit(
   write: (path: string, text: string) => Promise<void>,
 ): Promise<void> {
   const content = await file(path);
-  const before = content ? new TextDecoder().decode(await readAll(content, fileLimit)) : undefined;
+  const before = content ? await readText(content, fileLimit) : undefined;
   let text = before ?? `${JSON.stringify(empty, undefined, 2)}\n`;
   const errors: ParseError[] = [];
   const parsed: unknown = parse(text, errors, { allowTrailingComma: true });
