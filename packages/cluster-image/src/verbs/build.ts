@@ -1,4 +1,4 @@
-import { relative, sep } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import {
   bytes,
   type Digest,
@@ -24,9 +24,10 @@ import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts'
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
+import { engineBase } from '../engine-base.ts';
 import { type EngineName, engineBuild, engineNames } from '../engine-build.ts';
 import { deliver, type LocatedImage } from '../images.ts';
-import { type Kubefile, readKubefile } from '../kubefile/kubefile.ts';
+import { type Kubefile, readKubefile, textOfKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
@@ -58,7 +59,11 @@ const options = commonOptions.extend({
   engine: z
     .enum(['native', ...engineNames])
     .default('native')
-    .describe('With --bare: what builds it, for build files that have RUN (default native)'),
+    .describe('What follows the build file, if that has RUN (default native)'),
+  engineArg: z
+    .array(z.string())
+    .default([])
+    .describe('Argument that is passed on to the engine, --engine-arg=--network=none'),
   noStore: z
     .boolean()
     .default(false)
@@ -105,8 +110,9 @@ export const buildVerb: Verb<typeof options, Built> = {
       const opened = await openContext(workspace.path(given.context));
       const kubefile = await readKubefile(opened.tree, given.file);
       const job = { given, targets, reference, opened, kubefile };
+      requireUsable(job, workspace);
       const { image, sources, images, fetched } =
-        given.engine === 'native'
+        given.engine === 'native' || !given.bare
           ? await assembled(job, workspace)
           : await builtBy(given.engine, job, workspace);
       if (given.thin !== undefined) await writeThinImage(workspace.path(given.thin), image);
@@ -167,7 +173,8 @@ async function assembled(
   const { configuration, store } = workspace;
   const platforms = platformsOf(given.platform, configuration);
   const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  requireSupported(kubefile);
+  const { engine } = given;
+  if (engine === 'native') requireSupported(kubefile);
   const { lockfile, directory, discovery } = await lockedContext(
     opened,
     {
@@ -182,13 +189,36 @@ async function assembled(
   );
   const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
   const source = await sourceOf(directory, kubefile.path, given, targets, workspace);
-  const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
+  const [platform] = platforms;
+  const made =
+    engine === 'native' || !platform
+      ? undefined
+      : await engineBase(
+          engine,
+          {
+            tree: opened.tree,
+            kubefile,
+            source,
+            lockfile,
+            builtHere: new Set(discovery.built?.map(({ reference }) => reference)),
+            reference,
+            platform,
+            buildArguments,
+            engineArguments: given.engineArg,
+          },
+          workspace,
+        );
+  const bases = made && { [made.reference]: made.pin };
+  // The layers of other bases are in that one.
+  const wanted = { ...lockfile, bases: bases ?? lockfile.bases };
+  const workshop = await openWorkshop(wanted, opened.tree, { ...given, targets }, workspace);
   const image = await assemble(
     {
       name: formatReference(reference),
       kubefile,
       source,
-      lockfile,
+      lockfile: { ...lockfile, bases: { ...lockfile.bases, ...bases } },
+      made: made?.reference,
       platforms,
       buildArguments,
       maxLayers,
@@ -204,31 +234,40 @@ async function assembled(
   return { image, sources: workshop.sources, images, fetched: workshop.fetched() };
 }
 
+/** Throws USAGE for options that do not go together. */
+function requireUsable({ given }: Job, { configuration }: Workspace): void {
+  const { engine, engineArg, noStore, platform } = given;
+  const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
+  if (engine === 'native') {
+    if (engineArg.length === 0) return;
+    throw usage('--engine-arg is for an engine', `Name one: --engine ${engineNames.join(' | ')}.`);
+  }
+  if (noStore) {
+    throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
+  }
+  if (platformsOf(platform, configuration).length > 1) {
+    throw usage('an engine builds for one platform at a time', 'Give one --platform.');
+  }
+}
+
+/** What an engine makes of a build file, and nothing else. */
 async function builtBy(
   engine: EngineName,
   { given, reference, opened, kubefile }: Job,
   workspace: Workspace,
 ): Promise<Made> {
   const { configuration, store } = workspace;
-  const [platform, ...others] =
-    [given.platform, configuration.platforms ?? []]
-      .find((platforms) => platforms.length > 0)
-      ?.map(parsePlatform) ?? [];
-  const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
-  if (!given.bare) {
-    throw usage(
-      `--engine ${engine} builds what the build file says and no registry/`,
-      'Give --bare as well; a cluster image is built without an engine.',
-    );
-  }
-  if (given.noStore)
-    throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
-  if (others.length > 0) {
-    throw usage('an engine builds for one platform at a time', 'Give one --platform.');
-  }
-  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
+  const [platform] = [given.platform, configuration.platforms ?? []].flat().map(parsePlatform);
   const { path } = opened;
-  const build = { path, file: kubefile.path, reference, platform, buildArguments };
+  await textOfKubefile(opened.tree, kubefile);
+  const build = {
+    path,
+    file: join(path, kubefile.path),
+    reference,
+    platform,
+    buildArguments: buildArgumentsOf(given.buildArg, configuration),
+    engineArguments: given.engineArg,
+  };
   const image = await engineBuild(engine, build, workspace);
   return { image, sources: store.blobs, images: 0, fetched: 0 };
 }
