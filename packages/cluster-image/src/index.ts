@@ -11,6 +11,7 @@ export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
 export { discoverVerb } from './verbs/discover.ts';
+export { indexVerb } from './verbs/image-index.ts';
 export { lockfileText, lockVerb } from './verbs/lock.ts';
 export { serveVerb } from './verbs/serve.ts';
 export { syncVerb } from './verbs/sync.ts';
