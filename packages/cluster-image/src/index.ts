@@ -2,6 +2,7 @@ export { type Context, codeOf, nameOf, parseReference } from '@cluster-image/oci
 export { isDeliverable } from './completeness.ts';
 export { configurationSchema } from './configuration.ts';
 export type { Discovery, Found, Origin } from './discover/discovery.ts';
+export { shellCommands } from './discover/shell-commands.ts';
 export type { Environment } from './environment.ts';
 export { eventLine } from './event-line.ts';
 export { exitCode } from './exit-code.ts';
