@@ -11,8 +11,8 @@ export interface PluginOptions {
   readonly imageTargetName?: string | false;
   /** Whether each platform is built in a task of its own; with an engine it is anyway. */
   readonly platformTargets?: boolean;
-  /** What builds Dockerfiles that have RUN; without it those have no target. */
-  readonly engine?: 'docker' | 'podman' | 'buildah';
+  /** What builds from build files that have RUN; without it Dockerfiles with it have no target. */
+  readonly engine?: 'docker' | 'buildx' | 'podman' | 'buildah' | 'sealos';
 }
 
 const defaults = {
