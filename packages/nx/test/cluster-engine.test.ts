@@ -15,6 +15,23 @@ describe('a cluster image whose build file needs an engine', () => {
     },
   );
 
+  test('has arguments for it, which are for nobody else', async () => {
+    const { targets } = await nxWorkspace({
+      ...project,
+      'clusters/edge/Kubefile': withRun,
+      'apps/api/project.json': '{}',
+      'apps/api/Dockerfile': 'FROM node:24\nRUN npm ci\n',
+      'apps/web/project.json': '{}',
+      'apps/web/Dockerfile': 'FROM scratch\nCOPY a /\n',
+    });
+    const options = { engine: 'podman', engineArg: ['--isolation=chroot'] } as const;
+    const edge = await targets('clusters/edge', options);
+    expect(edge['build-image']?.options).toMatchObject(options);
+    expect((await targets('apps/api', options)).image?.options).toMatchObject(options);
+    const { image } = await targets('apps/web', options);
+    expect(image?.options).not.toHaveProperty('engineArg');
+  });
+
   test('keeps its targets where none is named, for the project may name one', async () => {
     const { targets } = await nxWorkspace({ ...project, 'clusters/edge/Sealfile': withRun });
     const found = await targets('clusters/edge');

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { TargetNames } from './options.ts';
+import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
 import type { WorkspaceImage } from './producers.ts';
 import {
@@ -62,7 +62,7 @@ export function clusterTargets(
     ...generalInputs,
   ];
   const producing = producerTasks(producers);
-  const engine = tools.engine ? names.engine : undefined;
+  const engine = engineFor(tools.engine, names);
   const build = target('build-image', 'Build the cluster image', 'build', {
     // What an engine builds twice is two images, and nobody else's store has the first.
     cache: !tools.engine,
@@ -73,7 +73,7 @@ export function clusterTargets(
       context: root,
       thin: at('dist/image'),
       digestFile: at('dist/image.digest'),
-      ...(engine !== undefined && { engine }),
+      ...engine,
       format,
     },
   });
