@@ -79,10 +79,9 @@ export async function engineBuild(
   if (engine === 'buildx') await requireBuildx(workspace);
   await runEngine(engines[engine], argumentsOf(build), workspace);
   const source = await openImage({ kind: keeperOf(engine), reference }, workspace);
-  await deliver(source, { kind: 'store', reference }, workspace);
-  const stored = await openImage({ kind: 'store', reference }, workspace);
-  const image = await withoutLayers(stored, reference);
+  const image = await withoutLayers(source, reference);
   if (platform) requirePlatform(image, platform, engine);
+  await deliver(source, { kind: 'store', reference }, workspace);
   return image;
 }
 
@@ -122,7 +121,7 @@ async function runEngine(
   }
   const how = result.exitCode === undefined ? '' : ` with ${result.exitCode}`;
   throw new OciError('TOOL', `${program} build failed${how}`, {
-    hint: 'What it printed above tells why. --engine-arg passes arguments on to it, --engine-arg=--network=none for instance.',
+    hint: 'What it printed above tells why. Flags that it needs are passed on to it by --engine-arg.',
   });
 }
 

@@ -1,11 +1,15 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { createContext } from '@cluster-image/oci';
+import { temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { buildVerb } from '../../src/verbs/build.ts';
 import { lockVerb } from '../../src/verbs/lock.ts';
 import { saveVerb } from '../../src/verbs/transfer.ts';
+import { verifyVerb } from '../../src/verbs/verify.ts';
 import { putFiles } from '../context.ts';
 import { desk, image } from '../desk.ts';
+import { dockerSave } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
 import { pathWith } from '../tools.ts';
@@ -90,6 +94,50 @@ describe('a build file that has RUN', () => {
     const here = await place(files);
     const error = await failureOf(here.run(buildVerb, { ...options, engineArg: ['--squash'] }));
     expect([error.code, error.message]).toEqual(['USAGE', '--engine-arg is for an engine']);
+  });
+});
+
+describe('what an engine has built', () => {
+  /** A PATH with nothing but an engine that always makes the same image. */
+  async function pathWithBuilt(): Promise<string> {
+    const archive = join(await temporaryDirectory(), 'archive');
+    await writeFile(archive, await dockerSave(image, 'docker.io/library/api:1'));
+    const inspected = JSON.stringify({ Manifest: new TextDecoder().decode(image.root.bytes) });
+    const script = `PATH=/bin:/usr/bin
+case "$1" in
+  inspect) printf '%s' '${inspected}' ;;
+  push) cp ${archive} "\${3#docker-archive:}" ;;
+esac`;
+    const [path = ''] = (await pathWith('buildah', script)).split(delimiter);
+    return path;
+  }
+
+  test('is in the store, and leaves what any build does', async () => {
+    const here = await place(files, { PATH: await pathWithBuilt() });
+    const out = { thin: 'thin', digestFile: 'digest' };
+    const built = await here.run(buildVerb, { ...options, ...out, engine: 'buildah' });
+    expect(built).toMatchObject({
+      name: 'docker.io/library/api:1',
+      digest: image.root.digest,
+      images: 0,
+      locations: ['docker.io/library/api:1', 'oci:thin'],
+    });
+    expect(await readFile(here.path('digest'), 'utf8')).toBe(`${image.root.digest}\n`);
+    for (const location of ['api:1', 'oci:thin']) {
+      expect((await here.run(verifyVerb, { location })).problems).toEqual([]);
+    }
+  });
+
+  test('is not taken for another platform than it is for', async () => {
+    const here = await place(files, { PATH: await pathWithBuilt() });
+    const given = { ...options, platform: ['linux/arm64'] };
+    const error = await failureOf(here.run(buildVerb, { ...given, engine: 'buildah' }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      'buildah built for linux/amd64, not for linux/arm64',
+    ]);
+    const left = await failureOf(here.run(verifyVerb, { location: 'api:1' }));
+    expect(left.code).toBe('NOT_FOUND');
   });
 });
 
