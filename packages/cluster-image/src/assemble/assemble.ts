@@ -43,6 +43,8 @@ export interface AssembleInput extends NameOptions {
   readonly kubefile: Kubefile;
   /** The files of the context. */
   readonly source: Source;
+  /** Whether it is an image like any other, with no registry in it. */
+  readonly isBare?: boolean | undefined;
   readonly lockfile: Lockfile;
   /** The base that a container engine has made of the build file already, which then only gets its images. */
   readonly made?: string | undefined;
@@ -113,7 +115,9 @@ async function assemblePlatform(
 ): Promise<PlatformImage> {
   const { kubefile, lockfile, buildArguments, maxLayers } = input;
   const placements = await placementsOf(lockfile, platform, depot, input);
-  const registry = registrySource(placements, registryDirectory);
+  const registry: ReadonlyMap<string, PlanEntry> = input.isBare
+    ? new Map()
+    : registrySource(placements, registryDirectory);
   const stages = stagesOf(kubefile, buildArguments);
   const keep = (content: Content) => depot.keep(content);
   const options = { kubefile, platform, buildArguments, keep };

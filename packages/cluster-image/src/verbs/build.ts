@@ -1,6 +1,5 @@
-import { join, posix, relative, sep } from 'node:path';
-import { formatReference, OciError, parsePlatform, type Reference } from '@cluster-image/oci';
-import type { BlobSource, VirtualImage } from '@cluster-image/storage';
+import { posix, relative, sep } from 'node:path';
+import { formatReference } from '@cluster-image/oci';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
@@ -8,15 +7,22 @@ import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts'
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
-import { engineBase } from '../engine-base.ts';
-import { type EngineName, engineBuild, engineNames } from '../engine-build.ts';
+import { engineNames } from '../engine-build.ts';
 import type { LocatedImage } from '../images.ts';
-import { type Kubefile, readKubefile, textOfKubefile } from '../kubefile/kubefile.ts';
+import { readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
 import { openWorkshop } from '../open-workshop.ts';
 import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
+import {
+  builtBy,
+  builtIn,
+  type Job,
+  type Made,
+  madeByEngine,
+  requireUsable,
+} from './build-by-engine.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import {
   handOver,
@@ -77,7 +83,7 @@ export interface Built extends Outcome {
   readonly fetched: number;
 }
 
-type Options = z.infer<typeof options>;
+export type BuildOptions = z.infer<typeof options>;
 
 export const buildVerb: Verb<typeof options, Built> = {
   name: 'build',
@@ -104,24 +110,6 @@ export const buildVerb: Verb<typeof options, Built> = {
   lines: (built) => outcomeLines('built', built, `with ${built.images} images`),
 };
 
-interface Job {
-  readonly given: Options;
-  readonly targets: readonly Target[];
-  readonly reference: Reference;
-  readonly opened: ContextDirectory;
-  readonly kubefile: Kubefile;
-}
-
-interface Made {
-  readonly image: VirtualImage;
-  /** What its layers are made of. */
-  readonly sources: BlobSource;
-  /** How many images are in its registry. */
-  readonly images: number;
-  /** What had to be fetched, in bytes. */
-  readonly fetched: number;
-}
-
 async function assembled(
   { given, targets, reference, opened, kubefile }: Job,
   workspace: Workspace,
@@ -129,8 +117,7 @@ async function assembled(
   const { configuration, store } = workspace;
   const platforms = platformsOf(given.platform, configuration);
   const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  const { engine } = given;
-  if (engine === 'native') requireSupported(kubefile);
+  if (given.engine === 'native') requireSupported(kubefile);
   const { lockfile, directory, discovery } = await lockedContext(
     opened,
     {
@@ -145,25 +132,8 @@ async function assembled(
   );
   const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
   const source = await sourceOf(directory, kubefile.path, given, targets, workspace);
-  const [platform] = platforms;
-  const made =
-    engine === 'native' || !platform
-      ? undefined
-      : await engineBase(
-          engine,
-          {
-            tree: opened.tree,
-            kubefile,
-            source,
-            lockfile,
-            builtHere: new Set(discovery.built?.map(({ reference }) => reference)),
-            reference,
-            platform,
-            buildArguments,
-            engineArguments: given.engineArg,
-          },
-          workspace,
-        );
+  const ahead = { lockfile, source, builtHere: builtIn(discovery), platforms, buildArguments };
+  const made = await madeByEngine({ given, reference, opened, kubefile }, ahead, workspace);
   const bases = made && { [made.reference]: made.pin };
   // The layers of other bases are in that one.
   const wanted = { ...lockfile, bases: bases ?? lockfile.bases };
@@ -173,6 +143,7 @@ async function assembled(
       name: formatReference(reference),
       kubefile,
       source,
+      isBare: given.bare,
       lockfile: { ...lockfile, bases: { ...lockfile.bases, ...bases } },
       made: made?.reference,
       platforms,
@@ -190,52 +161,11 @@ async function assembled(
   return { image, sources: workshop.sources, images, fetched: workshop.fetched() };
 }
 
-/** Throws USAGE for options that do not go together. */
-function requireUsable({ given }: Job, { configuration }: Workspace): void {
-  const { engine, engineArg, noStore, platform } = given;
-  const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
-  if (engine === 'native') {
-    if (engineArg.length === 0) return;
-    throw usage('--engine-arg is for an engine', `Name one: --engine ${engineNames.join(' | ')}.`);
-  }
-  if (noStore) {
-    throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
-  }
-  if (platformsOf(platform, configuration).length > 1) {
-    throw usage(
-      'an engine builds for one platform at a time',
-      'Give one --platform, and join the images with `cluster-image index`.',
-    );
-  }
-}
-
-/** What an engine makes of a build file, and nothing else. */
-async function builtBy(
-  engine: EngineName,
-  { given, reference, opened, kubefile }: Job,
-  workspace: Workspace,
-): Promise<Made> {
-  const { configuration, store } = workspace;
-  const [platform] = [given.platform, configuration.platforms ?? []].flat().map(parsePlatform);
-  const { path } = opened;
-  await textOfKubefile(opened.tree, kubefile);
-  const build = {
-    path,
-    file: join(path, kubefile.path),
-    reference,
-    platform,
-    buildArguments: buildArgumentsOf(given.buildArg, configuration),
-    engineArguments: given.engineArg,
-  };
-  const image = await engineBuild(engine, build, workspace);
-  return { image, sources: store.blobs, images: 0, fetched: 0 };
-}
-
 /** The files of the context, without what this build itself writes there. */
 async function sourceOf(
   { path, tree, open }: ContextDirectory,
   kubefile: string,
-  { thin, digestFile, exclude }: Options,
+  { bare, thin, digestFile, exclude }: BuildOptions,
   targets: readonly Target[],
   workspace: Workspace,
 ): Promise<Source> {
@@ -244,7 +174,7 @@ async function sourceOf(
   const inContext = (made: string): string =>
     relative(path, workspace.path(made)).split(sep).join('/');
   return contextSource(open, await ignoreTextOf(tree, kubefile), [
-    ...madeElsewhere,
+    ...(bare ? [] : madeElsewhere),
     ...listsWithCredentials(workspace.configuration),
     ...made.map(inContext),
     ...exclude.map((path) => posix.normalize(path).replace(/\/$/, '')),
