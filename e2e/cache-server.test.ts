@@ -6,8 +6,9 @@ import { stripVTControlCharacters } from 'node:util';
 import { noise } from '@cluster-image/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { clusterContext } from './support/cluster.ts';
-import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
-import { ask, result, root, run, succeed } from './support/run.ts';
+import { nxVersion } from './support/nx-versions.ts';
+import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
+import { ask, result, run, succeed } from './support/run.ts';
 import {
   cacheServer,
   dockerRegistry,
@@ -71,10 +72,8 @@ beforeAll(async () => {
     await mkdir(dirname(join(template, path)), { recursive: true });
     await writeFile(join(template, path), text);
   }
-  const own = JSON.parse(await readFile(join(root, 'node_modules/nx/package.json'), 'utf8'));
-  const version = process.env.NX_VERSION ?? own.version;
   const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const packages = [`nx@${version}`, 'turbo@2.11.9'];
+  const packages = [`nx@${nxVersion.nx}`, 'turbo@2.11.9'];
   await succeed('npm', ['install', '-D', ...flags, ...packages], { cwd: template });
 });
 
@@ -263,14 +262,13 @@ test('a second clone has its cluster image from the cache, in kilobytes, with th
   const cache = await guarded(`docker://${registry.host}/team/clusters`, ['--access-log']);
   const { path, upstream } = await clusterContext(join(work, 'images'));
   servers.push(upstream);
-  const tarballs = await packPackages(work);
   const env = {
     NX_SELF_HOSTED_REMOTE_CACHE_SERVER: `http://${cache.host}`,
     NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN: main,
   };
   const clones: NxWorkspace[] = [];
   for (const name of ['first', 'second']) {
-    const clone = await newNxWorkspace(join(work, name), tarballs);
+    const clone = await newNxWorkspace(join(work, name));
     await clone.nx(['g', '@cluster-image/nx:init', '--skipFormat']);
     const [lock] = await Promise.all(
       clones.map(({ read }) => read('clusters/edge/cluster-image.lock.json')),
