@@ -1,16 +1,12 @@
 import { dirname, join, resolve } from 'node:path';
-import { isHost, OciError, parsePlatform, parseReference, readText } from '@cluster-image/oci';
+import { isHost, parsePlatform, parseReference } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { sealerImageTypes } from './assemble/sealer-image.ts';
+import { configurationName, readConfigurationFile } from './configuration-file.ts';
 import { discoverShape } from './discover/settings.ts';
-import { type Fault, readJson } from './json-text.ts';
+import { imageOptions } from './kubefile/image-options.ts';
 import { formatLocation, parseLocation } from './location.ts';
-
-export const configurationName = 'cluster-image.json';
-
-/** The most that a configuration may hold, in bytes. */
-const fileLimit = 1024 * 1024;
 
 /** A text that is read in earnest only later; whoever wrote it is to know at once. */
 function readable(read: (text: string) => unknown): (text: string) => boolean {
@@ -129,6 +125,11 @@ export const configurationSchema = z.strictObject({
     ),
   buildArguments: z.record(z.string(), z.string()).optional().describe('Values for ARG'),
   type: z.enum(sealerImageTypes).optional().describe('What sealer takes the image for'),
+  image: imageOptions
+    .optional()
+    .describe(
+      'An image without a build file: each entry means what the instruction of that name does',
+    ),
   earlier: z
     .array(z.string())
     .optional()
@@ -174,8 +175,15 @@ export async function readConfiguration(path: string): Promise<Configuration> {
 function combined(shared: Configuration, own: Configuration): Configuration {
   const both = (key: 'accept' | 'ignore' | 'search') =>
     own[key] || shared[key] ? { [key]: [...(own[key] ?? []), ...(shared[key] ?? [])] } : {};
-  // The paths of charts, overlays and lists are those of one context.
-  const { charts: _, kustomize: __, lists: ___, ignoredLists: ____, ...general } = shared;
+  // The paths of charts, overlays, lists and of an image's files are those of one context.
+  const general = {
+    ...shared,
+    charts: undefined,
+    kustomize: undefined,
+    lists: undefined,
+    ignoredLists: undefined,
+    image: undefined,
+  };
   return {
     ...general,
     ...own,
@@ -194,15 +202,8 @@ async function readFile(path: string): Promise<Configuration> {
   const where = join(path, configurationName);
   const content = await file(where);
   if (!content) return {};
-  if (content.size > fileLimit) {
-    throw new OciError('INPUT_INVALID', `${where} has over ${fileLimit} bytes`);
-  }
-  const text = await readText(content, fileLimit);
-  const fault: Fault = (line, why, cause) =>
-    new OciError('INPUT_INVALID', `${where}${line === undefined ? '' : `:${line}`}: ${why}`, {
-      cause,
-    });
-  return withPaths(readJson(text, configurationSchema, fault), path);
+  const { value } = await readConfigurationFile(content, configurationSchema, where);
+  return withPaths(value, path);
 }
 
 /** Paths in a configuration are relative to its own file. */

@@ -4,7 +4,7 @@ import { parentsOf } from './assemble/source.ts';
 import { chartRepositories } from './charts/chart-repositories.ts';
 import { chartShelf } from './charts/chart-shelf.ts';
 import { type RemoteChart, remoteCharts } from './charts/remote-chart.ts';
-import { configurationName } from './configuration.ts';
+import { configurationName } from './configuration-file.ts';
 import type { ContextDirectory } from './context-directory.ts';
 import { everyOne } from './failures.ts';
 import type { ChartSources } from './lock/charts.ts';

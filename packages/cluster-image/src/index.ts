@@ -2,6 +2,7 @@ export { type Context, codeOf, nameOf, parseReference } from '@cluster-image/oci
 export { isDeliverable } from './completeness.ts';
 export { configurationSchema } from './configuration.ts';
 export type { Discovery, Found, Origin } from './discover/discovery.ts';
+export { shellCommands } from './discover/shell-commands.ts';
 export type { Environment } from './environment.ts';
 export { eventLine } from './event-line.ts';
 export { exitCode } from './exit-code.ts';
@@ -11,6 +12,7 @@ export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
 export { discoverVerb } from './verbs/discover.ts';
+export { indexVerb } from './verbs/image-index.ts';
 export { lockfileText, lockVerb } from './verbs/lock.ts';
 export { serveVerb } from './verbs/serve.ts';
 export { syncVerb } from './verbs/sync.ts';

@@ -21,13 +21,14 @@ export function readJson<T>(text: string, schema: z.ZodType<T>, fault: Fault): T
   const path = (issue?.path ?? []).map(String);
   const [unknown] = issue?.code === 'unrecognized_keys' ? issue.keys : [];
   const whole = unknown === undefined ? path : [...path, unknown];
-  const why =
-    unknown === undefined ? (issue?.message ?? 'is invalid') : 'nothing of that name is known';
+  const [key] = issue?.code === 'invalid_key' ? issue.issues : [];
+  const said = key?.message ?? issue?.message ?? 'is invalid';
+  const why = unknown === undefined ? said : 'nothing of that name is known';
   throw fault(lineOf(text, whole), [whole.join('.'), why].filter(Boolean).join(': '), parsed.error);
 }
 
 /** The line where the entry at a path begins, or the nearest entry that it would be in. */
-function lineOf(text: string, path: readonly string[]): number | undefined {
+export function lineOf(text: string, path: readonly string[]): number | undefined {
   let nearest: { line: number; depth: number } | undefined;
   scan(text, (at, line) => {
     const isOnTheWay = at.length <= path.length && at.every((key, depth) => key === path[depth]);

@@ -2,7 +2,8 @@ import { connect } from 'node:net';
 import type { HostOptions, Mirror } from '@cluster-image/distribution';
 import { type Context, OciError, readText, slice, throwIfAborted } from '@cluster-image/oci';
 import { file } from '@cluster-image/storage';
-import { type Configuration, configurationName, registryUrl } from './configuration.ts';
+import { type Configuration, registryUrl } from './configuration.ts';
+import { configurationName } from './configuration-file.ts';
 import { hostPath } from './host-path.ts';
 
 type Registries = NonNullable<Configuration['registries']>;

@@ -6,6 +6,7 @@ import { imageTargets } from './inference/image-targets.ts';
 import { type PluginOptions, type TargetNames, withDefaults } from './inference/options.ts';
 import { projectRootOf, type WorkspaceImage, workspaceImages } from './inference/producers.ts';
 import { type ReadText, reader } from './inference/read.ts';
+import { saidImage, saidPlatforms } from './inference/said-image.ts';
 import { releaseOf, type Targets } from './inference/targets.ts';
 
 const clusterFiles = ['Sealfile', 'Kubefile'];
@@ -15,7 +16,7 @@ const configurationName = 'cluster-image.json';
 
 /**
  * Gives every project with a Kubefile or Sealfile the targets of a cluster image, and every other one
- * with a Dockerfile those of an image. Looks at names of files, and into no files but Dockerfiles and
+ * with a Dockerfile, or an image in its configuration, those of an image. Looks at names of files, and into no files but Dockerfiles and
  * `cluster-image.json`; what is wrong with those is told by the tasks of their own projects.
  */
 export const createNodes: CreateNodes<PluginOptions> = [
@@ -81,10 +82,13 @@ function kustomizationsOf(file: string): readonly string[] {
   );
 }
 
-/** The build file of each project, by its root: of several the first is used, as the build does. */
+/**
+ * The build file of each project, by its root: of several the first is used, as the build does. Where
+ * there is none, the configuration may say what the image is.
+ */
 function buildFilesOf({ files, known }: Workspace): ReadonlyMap<string, string> {
   const roots = new Map<string, string>();
-  for (const name of [...clusterFiles, ...imageFiles]) {
+  for (const name of [...clusterFiles, ...imageFiles, configurationName]) {
     for (const file of files) {
       const root = posix.dirname(file);
       if (posix.basename(file) !== name || roots.has(root)) continue;
@@ -96,6 +100,7 @@ function buildFilesOf({ files, known }: Workspace): ReadonlyMap<string, string> 
 
 async function targetsOf(root: string, file: string, workspace: Workspace): Promise<Targets> {
   const { names, read } = workspace;
+  const platforms = await platformsOf(root, workspace);
   if (clusterFiles.includes(file)) {
     const shared = root === '.' ? [] : await imagesSaidAt('.', workspace);
     const images = [...shared, ...(await imagesSaidAt(root, workspace))];
@@ -103,11 +108,26 @@ async function targetsOf(root: string, file: string, workspace: Workspace): Prom
       const producer = producerOf(image, workspace);
       return producer && producer.project !== `directory:${root}` ? [producer] : [];
     });
-    return clusterTargets(root, await toolsOf(root, workspace), producers, names);
+    return clusterTargets(root, await toolsOf(root, workspace), producers, platforms, names);
   }
-  if (names.imageTargetName === false) return {};
   const text = await read(posix.join(root, file));
-  return text === undefined ? {} : imageTargets(root, file, sketch(text), names);
+  if (names.imageTargetName === false || text === undefined) return {};
+  const build = file === configurationName ? saidImage(text) : sketch(text);
+  return build ? imageTargets(root, file, build, platforms, names) : {};
+}
+
+/** The platforms that the configuration of a context names, or else that of the workspace. */
+async function platformsOf(root: string, workspace: Workspace): Promise<readonly string[]> {
+  const own = saidPlatforms(await configurationAt(root, workspace));
+  return own ?? saidPlatforms(await configurationAt('.', workspace)) ?? [];
+}
+
+async function configurationAt(
+  root: string,
+  { known, read }: Workspace,
+): Promise<string | undefined> {
+  const path = posix.join(root, configurationName);
+  return known.has(path) ? read(path) : undefined;
 }
 
 /** What a context is read with; its configuration may name charts and kustomizations that lie elsewhere. */
@@ -124,10 +144,9 @@ async function toolsOf(root: string, workspace: Workspace): Promise<Tools> {
 /** The images of the workspace that the configuration in a directory names. */
 async function imagesSaidAt(
   root: string,
-  { known, read }: Workspace,
+  workspace: Workspace,
 ): Promise<readonly WorkspaceImage[]> {
-  const path = posix.join(root, configurationName);
-  return known.has(path) ? workspaceImages(await read(path), root) : [];
+  return workspaceImages(await configurationAt(root, workspace), root);
 }
 
 /** Undefined where the configuration does not tell, as of an image in an engine whose project it does not name. */

@@ -196,6 +196,21 @@ describe('image', () => {
     });
   });
 
+  test('says it in the configuration where no Dockerfile is wanted, once', async () => {
+    await image(tree, { ...options, dockerfile: false });
+    const said = {
+      from: 'node:24',
+      workdir: '/app',
+      files: { dist: './dist', 'package.json': './package.json' },
+      entrypoint: ['node', 'dist/main.js'],
+    };
+    expect(readJson(tree, 'apps/api/cluster-image.json')).toEqual({ image: said });
+    await image(tree, { ...options, base: 'other:1', dockerfile: false });
+    await image(tree, options);
+    expect(readJson(tree, 'apps/api/cluster-image.json')).toEqual({ image: said });
+    expect(tree.exists('apps/api/Dockerfile')).toBe(false);
+  });
+
   test('has nothing to name it by in cluster images without a tag', async () => {
     await expect(image(tree, { ...options, tag: undefined })).rejects.toThrow('--tag');
   });

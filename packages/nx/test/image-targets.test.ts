@@ -116,3 +116,147 @@ describe('a Dockerfile at a glance', () => {
     expect(sketch(`FROM scratch\n${line}\n`).copies).toEqual(copies);
   });
 });
+
+describe('a project whose configuration says what its image is', () => {
+  const files = {
+    ...project,
+    'apps/api/cluster-image.json': JSON.stringify({ image: { files: { dist: '/app/' } } }),
+  };
+
+  test('builds it, of what it copies', async () => {
+    const { targets } = await nxWorkspace(files);
+    const found = await targets('apps/api');
+    expect(Object.keys(found).sort()).toEqual(['image', 'lock-images', 'push-image', 'save-image']);
+    expect(found.image).toMatchObject({ executor: '@cluster-image/nx:image', cache: true });
+    expect(found.image?.inputs?.slice(0, 3)).toEqual([
+      '{projectRoot}/dist',
+      '{projectRoot}/dist/**/*',
+      '{projectRoot}/cluster-image.json',
+    ]);
+  });
+
+  test('has all of the project as inputs where it is not plain what that copies', async () => {
+    const dollar = '$';
+    const { targets } = await nxWorkspace({
+      ...project,
+      'apps/api/cluster-image.json': JSON.stringify({
+        image: { files: { [`bin/${dollar}{TARGETARCH}`]: '/bin/' } },
+      }),
+    });
+    expect((await targets('apps/api')).image?.inputs).toContain('{projectRoot}/**/*');
+  });
+
+  test.each(['{"platforms": ["linux/arm64"]}', '{"image": ', '{"image": "node"}', '[]'])(
+    'has none where that is %s',
+    async (text) => {
+      const { targets } = await nxWorkspace({ ...project, 'apps/api/cluster-image.json': text });
+      expect(await targets('apps/api')).toEqual({});
+    },
+  );
+});
+
+describe('an image for several platforms', () => {
+  const platforms = ['linux/amd64', 'linux/arm/v7'];
+  const files = {
+    ...project,
+    'apps/api/Dockerfile': 'FROM scratch\nCOPY . .\n',
+    'cluster-image.json': JSON.stringify({ platforms }),
+  };
+
+  test('is built by one task', async () => {
+    const { targets } = await nxWorkspace(files);
+    const found = await targets('apps/api');
+    expect(Object.keys(found)).toHaveLength(4);
+    // An archive of docker's has room for one.
+    expect(found['save-image']?.options.to).toBe('oci-archive:apps/api/dist/image.tar');
+  });
+
+  test('is built by a task for each, and joined, where nx.json says so', async () => {
+    const { targets } = await nxWorkspace(files);
+    const found = await targets('apps/api', { platformTargets: true });
+    expect(Object.keys(found).sort()).toEqual([
+      'image',
+      'image-linux-amd64',
+      'image-linux-arm-v7',
+      'lock-images',
+      'push-image',
+      'save-image',
+    ]);
+    const exclude = [
+      'dist/image',
+      'dist/image.digest',
+      'dist/image.linux-amd64',
+      'dist/image.linux-amd64.digest',
+      'dist/image.linux-arm-v7',
+      'dist/image.linux-arm-v7.digest',
+    ];
+    expect(found['image-linux-arm-v7']).toMatchObject({
+      executor: '@cluster-image/nx:image',
+      cache: true,
+      dependsOn: ['build'],
+      outputs: [
+        '{projectRoot}/dist/image.linux-arm-v7',
+        '{projectRoot}/dist/image.linux-arm-v7.digest',
+      ],
+      options: {
+        platform: ['linux/arm/v7'],
+        thin: 'apps/api/dist/image.linux-arm-v7',
+        digestFile: 'apps/api/dist/image.linux-arm-v7.digest',
+        defaultTag: 'linux-arm-v7',
+        exclude,
+      },
+    });
+    expect(found.image).toMatchObject({
+      executor: '@cluster-image/nx:image-index',
+      cache: true,
+      dependsOn: ['image-linux-amd64', 'image-linux-arm-v7'],
+      outputs: ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'],
+      options: {
+        images: ['oci:apps/api/dist/image.linux-amd64', 'oci:apps/api/dist/image.linux-arm-v7'],
+        thin: 'apps/api/dist/image',
+      },
+    });
+  });
+
+  test('is built so by an engine, which builds for one at a time, and never cached', async () => {
+    const { targets } = await nxWorkspace({
+      ...files,
+      'apps/api/Dockerfile': 'FROM node:24\nRUN npm ci\n',
+      'apps/api/cluster-image.json': JSON.stringify({ platforms: ['linux/arm64', 'linux/amd64'] }),
+    });
+    const found = await targets('apps/api', { engine: 'podman' });
+    expect(found.image).toMatchObject({
+      cache: false,
+      dependsOn: ['image-linux-arm64', 'image-linux-amd64'],
+    });
+    expect(found['image-linux-amd64']).toMatchObject({
+      cache: false,
+      options: { engine: 'podman', platform: ['linux/amd64'] },
+    });
+  });
+
+  test('may be a cluster image', async () => {
+    const { targets } = await nxWorkspace({
+      ...project,
+      'apps/api/Kubefile': 'FROM scratch\n',
+      'cluster-image.json': JSON.stringify({ platforms }),
+    });
+    const found = await targets('apps/api', { platformTargets: true });
+    expect(found['build-image']).toMatchObject({
+      executor: '@cluster-image/nx:image-index',
+      dependsOn: ['build-image-linux-amd64', 'build-image-linux-arm-v7'],
+    });
+    expect(found['build-image-linux-amd64']?.dependsOn).toEqual(['cache-images']);
+  });
+
+  test.each(['linux/amd64', '{projectRoot}/x', '../../x', 'linux'])(
+    'of which %s alone is not one of several',
+    async (platform) => {
+      const { targets } = await nxWorkspace({
+        ...files,
+        'cluster-image.json': JSON.stringify({ platforms: ['linux/amd64', platform] }),
+      });
+      expect(Object.keys(await targets('apps/api', { platformTargets: true }))).toHaveLength(4);
+    },
+  );
+});

@@ -3,6 +3,7 @@ import {
   type Context,
   type Descriptor,
   type Digest,
+  describe,
   formatPlatform,
   type ImageManifest,
   type Manifest,
@@ -98,8 +99,7 @@ export async function assemble(
     images.length === 1
       ? only.root
       : imageIndex(
-          images.map(({ root }) => root),
-          input.platforms,
+          images.map(({ root }, at) => ({ ...describe(root), platform: input.platforms[at] })),
         );
   manifests.set(root.digest, root);
   return {

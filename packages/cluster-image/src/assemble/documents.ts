@@ -1,6 +1,5 @@
 import {
   type Descriptor,
-  describe,
   digestOf,
   type ImageConfig,
   type ImageManifest,
@@ -103,12 +102,8 @@ function ociTypeOf({ mediaType }: Descriptor): string {
   }
 }
 
-/** The index of an image for several platforms, in their order. */
-export function imageIndex(
-  images: readonly ImageManifest[],
-  platforms: readonly Platform[],
-): Manifest {
-  const manifests = images.map((image, at) => ({ ...describe(image), platform: platforms[at] }));
+/** The index of images for several platforms, in their order. */
+export function imageIndex(manifests: readonly Descriptor[]): Manifest {
   const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
   return parseManifest(json(index), 'cluster image');
 }

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { compareBytes, isHost, isRepository, OciError } from '@cluster-image/oci';
-import { configurationName } from '../configuration.ts';
+import { configurationName } from '../configuration-file.ts';
 import type { DiscoverSettings } from '../discover/settings.ts';
 import { isRange } from './versions.ts';
 

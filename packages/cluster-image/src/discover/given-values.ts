@@ -1,5 +1,5 @@
 import { readText, type Tree } from '@cluster-image/oci';
-import { configurationName } from '../configuration.ts';
+import { configurationName } from '../configuration-file.ts';
 import { followed } from '../follow.ts';
 import type { Rendering, SetValue } from './chart-renderings.ts';
 import type { Origin } from './discovery.ts';

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { type Content, OciError, readText, type Tree } from '@cluster-image/oci';
 import { DockerfileParser, type Instruction as ParsedInstruction } from 'dockerfile-ast';
 import { followed } from '../follow.ts';
+import { findImageOptions, saidTwice } from './image-options.ts';
 import { type Lookup, type Scope, splitWords } from './words.ts';
 
 /** The names of build files, the first that is there being used, as with sealos. */
@@ -70,17 +71,22 @@ export async function readKubefile(tree: Tree, name?: string): Promise<Kubefile>
     name
       ? `there is no ${name} in the context`
       : `there is no ${buildFileNames.join(', ')} in the context`,
-    { hint: 'A context is the directory with the build file; name another file with --file.' },
+    {
+      hint: 'A context is the directory with the build file; name another file with --file, or say in cluster-image.json what the image is (image).',
+    },
   );
 }
 
+/** That file of the context; else the first of the usual names, or what its configuration says of an image. */
 export async function findKubefile(tree: Tree, name?: string): Promise<Kubefile | undefined> {
+  const said = name ? undefined : await findImageOptions(tree);
   for (const given of name ? [name] : buildFileNames) {
     const path = posix.normalize(given);
     const file = await followed(tree, path);
+    if (file && said) throw saidTwice(path, said);
     if (file) return parseKubefile(path, await textOf(file.content, path));
   }
-  return undefined;
+  return said;
 }
 
 async function textOf(content: Content, path: string): Promise<string> {

@@ -1,22 +1,6 @@
-import { relative, sep } from 'node:path';
-import {
-  bytes,
-  type Digest,
-  formatReference,
-  type Manifest,
-  OciError,
-  parsePlatform,
-  parseReference,
-  type Reference,
-} from '@cluster-image/oci';
-import {
-  type BlobSource,
-  saveFile,
-  soleRepository,
-  type VirtualImage,
-  virtualRegistry,
-  writeThinImage,
-} from '@cluster-image/storage';
+import { posix, relative, sep } from 'node:path';
+import { formatReference, OciError, parsePlatform, type Reference } from '@cluster-image/oci';
+import type { BlobSource, VirtualImage } from '@cluster-image/storage';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
@@ -25,15 +9,22 @@ import { type ContextDirectory, lockedContext, openContext } from '../context-di
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
 import { type EngineName, engineBuild, engineNames } from '../engine-build.ts';
-import { deliver, type LocatedImage } from '../images.ts';
+import type { LocatedImage } from '../images.ts';
 import { type Kubefile, readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
 import { openWorkshop } from '../open-workshop.ts';
-import { formatSize } from '../sizes.ts';
 import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
+import {
+  handOver,
+  imageName,
+  type Outcome,
+  outcomeLines,
+  outcomeOptions,
+  outcomeShort,
+} from './outcome.ts';
 import type { Verb } from './verb.ts';
 
 /** The most layers that every runtime loads, with some to spare; dockerd refuses 126. */
@@ -42,13 +33,11 @@ const defaultMaxLayers = 100;
 const options = commonOptions.extend({
   ...contextOptions.shape,
   ...platformOption.shape,
-  tag: z.string().optional().describe('Name of the image, NAME[:TAG]'),
-  output: z.array(z.string()).default([]).describe('Locations to deliver the image to at once'),
-  thin: z
-    .string()
-    .optional()
-    .describe('Directory for a thin copy of the image (manifests and plans, no layers)'),
-  digestFile: z.string().optional().describe('File to write the digest to'),
+  ...outcomeOptions.shape,
+  exclude: z
+    .array(z.string())
+    .default([])
+    .describe('Paths in the context that are left out, beside those that its ignore file names'),
   since: z
     .string()
     .optional()
@@ -77,16 +66,10 @@ const options = commonOptions.extend({
     ),
 });
 
-export interface Built {
-  readonly name: string;
-  readonly digest: Digest;
-  /** All layers and configs, in bytes. */
-  readonly size: number;
-  readonly layers: number;
+export interface Built extends Outcome {
   readonly images: number;
   /** What had to be fetched, in bytes. */
   readonly fetched: number;
-  readonly locations: readonly string[];
 }
 
 type Options = z.infer<typeof options>;
@@ -96,12 +79,11 @@ export const buildVerb: Verb<typeof options, Built> = {
   summary: 'Build the cluster image of a context',
   positional: ['context'],
   options,
-  short: { t: 'tag', f: 'file', o: 'output' },
+  short: { ...outcomeShort, f: 'file' },
   run: (given, environment, context) =>
     withWorkspace(environment, given, context, given.context, async (workspace) => {
       const targets = given.output.map(parseTarget);
       const reference = imageName(given.tag, targets);
-      const name = formatReference(reference);
       const opened = await openContext(workspace.path(given.context));
       const kubefile = await readKubefile(opened.tree, given.file);
       const job = { given, targets, reference, opened, kubefile };
@@ -109,37 +91,11 @@ export const buildVerb: Verb<typeof options, Built> = {
         given.engine === 'native'
           ? await assembled(job, workspace)
           : await builtBy(given.engine, job, workspace);
-      if (given.thin !== undefined) await writeThinImage(workspace.path(given.thin), image);
-      const located = {
-        registry: virtualRegistry(image, sources),
-        repository: soleRepository,
-        reference: image.root.digest,
-        name,
-        ...mountable(given.since),
-      };
-      for (const target of targets) await deliver(located, target, workspace);
-      if (given.digestFile !== undefined) {
-        await saveFile(workspace.path(given.digestFile), bytes(`${image.root.digest}\n`));
-      }
-      return {
-        name,
-        digest: image.root.digest,
-        ...sizeOf([...image.manifests.values()]),
-        images,
-        fetched,
-        locations: [
-          ...(given.noStore ? [] : [name]),
-          ...(given.thin === undefined ? [] : [`oci:${given.thin}`]),
-          ...given.output,
-        ],
-      };
+      const isStored = !given.noStore;
+      const made = { image, sources, reference, targets, isStored, ...mountable(given.since) };
+      return { ...(await handOver(made, given, workspace)), images, fetched };
     }),
-  lines: ({ name, digest, size, layers, images, locations }) => [
-    `built ${name}`,
-    `  digest  ${digest}`,
-    `  size    ${formatSize(size)} in ${layers} layers, with ${images} images`,
-    ...locations.map((location, at) => `  ${at === 0 ? 'at     ' : '       '} ${location}`),
-  ],
+  lines: (built) => outcomeLines('built', built, `with ${built.images} images`),
 };
 
 interface Job {
@@ -237,7 +193,7 @@ async function builtBy(
 async function sourceOf(
   { path, tree, open }: ContextDirectory,
   kubefile: string,
-  { thin, digestFile }: Options,
+  { thin, digestFile, exclude }: Options,
   targets: readonly Target[],
   workspace: Workspace,
 ): Promise<Source> {
@@ -249,6 +205,7 @@ async function sourceOf(
     ...madeElsewhere,
     ...listsWithCredentials(workspace.configuration),
     ...made.map(inContext),
+    ...exclude.map((path) => posix.normalize(path).replace(/\/$/, '')),
   ]);
 }
 
@@ -260,29 +217,3 @@ function mountable(since: string | undefined): Pick<LocatedImage, 'mountFrom'> {
 
 /** Parts of a context that earlier runs made, of which the build takes none: it makes its own. */
 const madeElsewhere = [`${registryDirectory}/docker`, `${registryDirectory}/.staging`];
-
-/** The name that was given, or that of the first registry it is delivered to. */
-function imageName(tag: string | undefined, targets: readonly Target[]) {
-  const target = targets.find((location) => location.kind === 'docker');
-  if (tag === undefined && target?.kind === 'docker') return target.reference;
-  if (tag === undefined) {
-    throw new OciError('USAGE', 'the image needs a name', {
-      hint: 'Give it one with --tag NAME[:TAG].',
-    });
-  }
-  const reference = parseReference(tag);
-  if (!reference.digest) return reference;
-  throw new OciError('USAGE', `--tag ${tag}: the digest of what is built is not known before`);
-}
-
-/** What an image weighs: each part once, in however many platforms it is. */
-export function sizeOf(manifests: readonly Manifest[]): { size: number; layers: number } {
-  const parts = new Map<Digest, number>();
-  let layers = 0;
-  for (const manifest of manifests) {
-    if (manifest.kind !== 'image') continue;
-    layers = Math.max(layers, manifest.layers.length);
-    for (const { digest, size } of [manifest.config, ...manifest.layers]) parts.set(digest, size);
-  }
-  return { size: [...parts.values()].reduce((sum, size) => sum + size, 0), layers };
-}

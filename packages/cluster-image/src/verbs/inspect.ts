@@ -12,8 +12,8 @@ import { type LocatedImage, manifestOf, openImage } from '../images.ts';
 import { openCluster } from '../open-cluster.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, withWorkspace } from '../workspace.ts';
-import { sizeOf } from './build.ts';
 import { platformOption } from './context-options.ts';
+import { sizeOf } from './outcome.ts';
 import type { Verb } from './verb.ts';
 
 const options = commonOptions.extend({

@@ -8,6 +8,7 @@ export const verbs: ReadonlyMap<string, () => Promise<AnyVerb>> = new Map([
   ['cache', async () => callable((await import('./cache.ts')).cacheVerb)],
   ['sync', async () => callable((await import('./sync.ts')).syncVerb)],
   ['build', async () => callable((await import('./build.ts')).buildVerb)],
+  ['index', async () => callable((await import('./image-index.ts')).indexVerb)],
   ['push', async () => callable((await import('./transfer.ts')).pushVerb)],
   ['pull', async () => callable((await import('./transfer.ts')).pullVerb)],
   ['save', async () => callable((await import('./transfer.ts')).saveVerb)],

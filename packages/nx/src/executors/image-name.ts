@@ -1,3 +1,7 @@
+import { z } from 'zod';
+
+const tagged = z.object({ defaultTag: z.string().default('latest') });
+
 /** Gives an image that has no name that of its project, as far as images can be called so. */
 export function withName(
   options: object,
@@ -7,5 +11,6 @@ export function withName(
     .toLowerCase()
     .replace(/[^a-z0-9/]+/g, '-')
     .replace(/(?<=^|\/)-+|-+(?=\/|$)/g, '');
-  return { tag: `${name || 'image'}:latest`, ...options };
+  const { defaultTag } = tagged.parse(options);
+  return { tag: `${name || 'image'}:${defaultTag}`, ...options };
 }

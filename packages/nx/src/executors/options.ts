@@ -1,6 +1,7 @@
 import {
   buildVerb,
   cacheVerb,
+  indexVerb,
   lockVerb,
   pushVerb,
   saveVerb,
@@ -19,6 +20,11 @@ const buildTarget = z
   .default('build-image')
   .describe('The target of the project that builds the image, run again where its parts are gone');
 
+const defaultTag = z
+  .string()
+  .default('latest')
+  .describe('Tag of an image without a name; set by the plugin for builds of one platform');
+
 /**
  * The options of each executor: those of the verb it runs, and what only Nx needs. The `schema.json`
  * of each executor is made from these.
@@ -27,7 +33,7 @@ export const executorOptions = {
   'lock-images': lockVerb.options,
   'cache-images': cacheVerb.options.extend({ format }),
   'sync-registry': syncVerb.options,
-  'build-image': buildVerb.options.extend({ format }),
+  'build-image': buildVerb.options.extend({ format, defaultTag }),
   image: buildVerb.options.extend({
     context: z.string().default('.').describe('Directory with the Dockerfile'),
     bare: z
@@ -35,7 +41,9 @@ export const executorOptions = {
       .default(true)
       .describe('Only what the Dockerfile says: not the images of charts, manifests and lists'),
     format,
+    defaultTag,
   }),
+  'image-index': indexVerb.options.extend({ format }),
   'push-image': pushVerb.options.extend({ buildTarget }),
   'release-publish': pushVerb.options.extend({
     buildTarget,
@@ -51,6 +59,7 @@ export const executorSummaries: Readonly<Record<keyof typeof executorOptions, st
   'sync-registry': syncVerb.summary,
   'build-image': buildVerb.summary,
   image: 'Build the image of a Dockerfile',
+  'image-index': indexVerb.summary,
   'push-image': pushVerb.summary,
   'release-publish': 'Push the image that nx release has versioned',
   'save-image': saveVerb.summary,

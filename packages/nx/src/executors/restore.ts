@@ -1,5 +1,13 @@
 import type { ExecutorContext } from '@nx/devkit';
-import { buildVerb, commonOptions, isDeliverable, printable } from 'cluster-image';
+import {
+  buildVerb,
+  type Context,
+  commonOptions,
+  type Environment,
+  indexVerb,
+  isDeliverable,
+  printable,
+} from 'cluster-image';
 import { z } from 'zod';
 import { withName } from './image-name.ts';
 import { environmentOf, parsed, runContext } from './run.ts';
@@ -22,10 +30,21 @@ const dependencySchema = z.union([
   z.object({ id: z.string() }).transform(({ id }) => id),
 ]);
 
-/** The executors that leave thin images, and what they do unless told otherwise. */
-const imageExecutors: ReadonlyMap<string, object> = new Map([
-  ['@cluster-image/nx:build-image', {}],
-  ['@cluster-image/nx:image', { bare: true }],
+/** What makes a thin image again, from the options of its target. */
+type Rebuild = (options: object, environment: Environment, context: Context) => Promise<unknown>;
+
+const rebuild: Rebuild = (options, environment, context) =>
+  buildVerb.run(parsed(buildVerb, options), environment, context);
+
+/** The executors that leave thin images. */
+const imageExecutors: ReadonlyMap<string, Rebuild> = new Map([
+  ['@cluster-image/nx:build-image', rebuild],
+  ['@cluster-image/nx:image', (options, ...rest) => rebuild({ bare: true, ...options }, ...rest)],
+  [
+    '@cluster-image/nx:image-index',
+    (options, environment, context) =>
+      indexVerb.run(parsed(indexVerb, options), environment, context),
+  ],
 ]);
 
 /**
@@ -63,16 +82,15 @@ export async function restoreImage(
 ): Promise<void> {
   const { executor = '', options } = targetOf(task, context);
   if (executor === '@cluster-image/nx:cache-images') return restoreBefore(task, context, seen);
-  const usual = imageExecutors.get(executor);
+  const again = imageExecutors.get(executor);
   const thin = thinSchema.safeParse(options);
-  if (!usual || !thin.success || thin.data.engine !== 'native') return;
+  if (!again || !thin.success || thin.data.engine !== 'native') return;
   const environment = environmentOf(context);
   const fault = await faultOf(thin.data, context);
   if (fault === undefined) return;
   await restoreBefore(task, context, seen);
   console.log(printable(`${task.project}:${task.target}: ${fault}; building it again`));
-  const given = withName({ ...usual, ...options }, { projectName: task.project });
-  await buildVerb.run(parsed(buildVerb, given), environment, runContext());
+  await again(withName(options, { projectName: task.project }), environment, runContext());
 }
 
 /** Why an image cannot be delivered; undefined where it can. */

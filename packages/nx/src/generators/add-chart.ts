@@ -40,7 +40,7 @@ function installing(release: string, path: string): string {
 export function addToConfiguration(
   tree: Tree,
   root: string,
-  key: 'charts' | 'workspaceImages',
+  key: 'charts' | 'workspaceImages' | 'image',
   entries: Readonly<Record<string, unknown>>,
 ): void {
   const path = posix.join(root, 'cluster-image.json');

@@ -1,28 +1,32 @@
 import { posix } from 'node:path';
 import {
   formatFiles,
+  readJson,
   readProjectConfiguration,
   type Tree,
   updateProjectConfiguration,
 } from '@nx/devkit';
+import type { z } from 'zod';
 import { addToConfiguration } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
 import { writeNew } from './write-new.ts';
 
 /** Files of a project that no image wants. */
-const ignored = 'node_modules\ndist/image\ndist/image.digest\n';
+const ignored = 'node_modules\ndist/image\ndist/image.*\n';
+
+type Options = z.infer<typeof generatorOptions.image>;
 
 /**
- * Gives a project a Dockerfile that is built without an engine, and names its image in the cluster images
- * that are to contain it. Files and entries that exist stay as they are.
+ * Gives a project an image that is built without an engine, and names it in the cluster images that are
+ * to contain it. Files and entries that exist stay as they are.
  */
 export default async function image(tree: Tree, given: unknown): Promise<void> {
   const options = generatorOptions.image.parse(given);
   const { project: name, tag, clusters } = options;
   const project = readProjectConfiguration(tree, name);
   await init(tree, { skipFormat: true });
-  writeNew(tree, project.root, { Dockerfile: dockerfile(options), '.dockerignore': ignored });
+  addImage(tree, project.root, options);
   if (tag !== undefined) {
     const { image, ...others } = project.targets ?? {};
     const own = { ...image, options: { ...image?.options, tag } };
@@ -39,16 +43,38 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
   if (!options.skipFormat) await formatFiles(tree);
 }
 
-function dockerfile({
-  base,
-  files,
-  entrypoint,
-}: Readonly<Record<'base', string> & Record<'files' | 'entrypoint', readonly string[]>>): string {
+const buildFiles = ['Dockerfile', 'Containerfile'];
+
+/** Says what the image is, unless the project does already. */
+function addImage(tree: Tree, root: string, options: Options): void {
+  const configuration = posix.join(root, 'cluster-image.json');
+  const isSaid =
+    buildFiles.some((file) => tree.exists(posix.join(root, file))) ||
+    (tree.exists(configuration) && 'image' in readJson(tree, configuration));
+  if (!isSaid && !options.dockerfile) addToConfiguration(tree, root, 'image', imageOf(options));
+  if (!isSaid && options.dockerfile) writeNew(tree, root, { Dockerfile: dockerfile(options) });
+  writeNew(tree, root, { '.dockerignore': ignored });
+}
+
+function imageOf({ base, files, entrypoint }: Options): Readonly<Record<string, unknown>> {
+  return {
+    from: base,
+    workdir: '/app',
+    files: Object.fromEntries(files.map((path) => [path, placeOf(path)])),
+    ...(entrypoint.length > 0 && { entrypoint }),
+  };
+}
+
+function dockerfile({ base, files, entrypoint }: Options): string {
   return [
     `FROM ${base}`,
     'WORKDIR /app',
-    ...files.map((path) => `COPY ${path} ./${posix.basename(path)}`),
+    ...files.map((path) => `COPY ${path} ${placeOf(path)}`),
     ...(entrypoint.length > 0 ? [`ENTRYPOINT ${JSON.stringify(entrypoint)}`] : []),
     '',
   ].join('\n');
+}
+
+function placeOf(path: string): string {
+  return `./${posix.basename(path)}`;
 }

@@ -8,6 +8,7 @@ import {
   parseReference,
 } from 'cluster-image';
 import { z } from 'zod';
+import { imageExecutors } from '../image-executors.ts';
 
 /** An image that a project builds under a name of its own. */
 export interface NamedImage {
@@ -18,7 +19,6 @@ export interface NamedImage {
   readonly path: string;
 }
 
-const executors = ['@cluster-image/nx:image', '@cluster-image/nx:build-image'];
 const namedSchema = z.object({ tag: z.string(), thin: z.string() });
 
 /** The images that projects build whose targets say what they are called. */
@@ -26,7 +26,7 @@ export function namedImages(nodes: ProjectGraph['nodes']): readonly NamedImage[]
   return Object.entries(nodes).flatMap(([project, { data }]) =>
     Object.values(data.targets ?? {}).flatMap(({ executor = '', options }) => {
       const named = namedSchema.safeParse(options);
-      if (!executors.includes(executor) || !named.success) return [];
+      if (!imageExecutors.includes(executor) || !named.success) return [];
       const name = nameIn(named.data.tag);
       return name === undefined ? [] : [{ project, name, path: named.data.thin }];
     }),

@@ -42,6 +42,10 @@ export const generatorOptions = {
       'x-dropdown': 'projects',
       'x-priority': 'important',
     }),
+    dockerfile: z
+      .boolean()
+      .default(true)
+      .describe('A Dockerfile; else the image is said in cluster-image.json'),
     base: z.string().default('scratch').describe('The image it is built upon'),
     files: z.array(z.string()).default(['dist']).describe('What of the project is copied into it'),
     entrypoint: z.array(z.string()).default([]).describe('What it runs, a word at a time'),

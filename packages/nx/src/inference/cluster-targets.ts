@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetNames } from './options.ts';
+import { perPlatform } from './platforms.ts';
 import type { WorkspaceImage } from './producers.ts';
 import {
   type Dependencies,
@@ -44,6 +45,7 @@ export function clusterTargets(
   root: string,
   tools: Tools,
   producers: readonly Producer[],
+  platforms: readonly string[],
   names: TargetNames,
 ): Targets {
   const { lockTargetName, cacheTargetName, syncTargetName, buildTargetName, serveTargetName } =
@@ -58,6 +60,18 @@ export function clusterTargets(
     ...generalInputs,
   ];
   const producing = producerTasks(producers);
+  const build = target('build-image', 'Build the cluster image', 'build', {
+    cache: true,
+    dependsOn: [cacheTargetName, ...producing],
+    inputs,
+    outputs: imageOutputs,
+    options: {
+      context: root,
+      thin: at('dist/image'),
+      digestFile: at('dist/image.digest'),
+      format,
+    },
+  });
   return {
     [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', 'lock', {
       cache: false,
@@ -80,19 +94,8 @@ export function clusterTargets(
       dependsOn: [cacheTargetName],
       options: { from: root, to: `registry:${at('registry')}` },
     }),
-    [buildTargetName]: target('build-image', 'Build the cluster image', 'build', {
-      cache: true,
-      dependsOn: [cacheTargetName, ...producing],
-      inputs,
-      outputs: imageOutputs,
-      options: {
-        context: root,
-        thin: at('dist/image'),
-        digestFile: at('dist/image.digest'),
-        format,
-      },
-    }),
-    ...deliveryTargets(root, buildTargetName, names),
+    ...perPlatform(root, buildTargetName, build, names.platformTargets ? platforms : []),
+    ...deliveryTargets(root, buildTargetName, platforms, names),
     [serveTargetName]: target('serve-image', 'Serve the images in the cluster image', 'serve', {
       cache: false,
       continuous: true,

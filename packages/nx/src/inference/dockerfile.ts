@@ -1,5 +1,5 @@
-/** What the graph has to know of a Dockerfile, at a glance. */
-export interface DockerfileSketch {
+/** What the graph has to know of what builds an image, at a glance. */
+export interface BuildSketch {
   /** Whether it needs a container to be built in, or says what only container engines know. */
   readonly needsEngine: boolean;
   /** What it copies out of its context, as globs; undefined where that is not plain to see. */
@@ -12,7 +12,7 @@ const forEngines: ReadonlySet<string> = new Set(['RUN', 'SHELL', 'HEALTHCHECK', 
  * Reads as much of a Dockerfile as targets depend on, and is never wrong to the harmful side: what is
  * not plain counts as copying everything, and the build reads the file in earnest.
  */
-export function sketch(text: string): DockerfileSketch {
+export function sketch(text: string): BuildSketch {
   const lines = instructions(text);
   const copies = lines.map(copied);
   return {
@@ -53,7 +53,11 @@ function copied(line: string): readonly string[] | undefined {
   if (!['COPY', 'ADD'].includes(keywordOf(line))) return [];
   const words = line.split(/\s+/).slice(1);
   if (words.some((word) => word.startsWith('--from='))) return [];
-  const sources = words.filter((word) => !word.startsWith('--')).slice(0, -1);
+  return plainSources(words.filter((word) => !word.startsWith('--')).slice(0, -1));
+}
+
+/** What is copied, as globs; undefined where that is not plain to see. */
+export function plainSources(sources: readonly string[]): readonly string[] | undefined {
   const normal = sources.map((source) => source.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, ''));
   return normal.every((source) => /^[\w@+=,.*?-][\w@+=,./*?-]*$/.test(source) && isInside(source))
     ? normal

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
-import type { DockerfileSketch } from './dockerfile.ts';
+import type { BuildSketch } from './dockerfile.ts';
 import type { TargetNames } from './options.ts';
+import { perPlatform } from './platforms.ts';
 import {
   deliveryTargets,
   format,
@@ -15,10 +16,10 @@ import {
  * What an image is made of among what other tasks leave: all of it but images, which tasks of the same
  * project may have left in the same place.
  */
-const madeBefore = '!**/dist/{image,image.digest,image/**}';
+const madeBefore = '!**/dist/{image,image/**,image.*,image.*/**}';
 
 /**
- * The targets of a project with a Dockerfile; none for one that needs a container engine where the
+ * The targets of a project with a Dockerfile, or an image in its configuration; none for one that needs a container engine where the
  * plugin is told of no engine.
  *
  * @param file the name of its build file
@@ -26,7 +27,8 @@ const madeBefore = '!**/dist/{image,image.digest,image/**}';
 export function imageTargets(
   root: string,
   file: string,
-  { needsEngine, copies }: DockerfileSketch,
+  { needsEngine, copies }: BuildSketch,
+  platforms: readonly string[],
   names: TargetNames,
 ): Targets {
   const { imageTargetName, lockTargetName } = names;
@@ -39,6 +41,8 @@ export function imageTargets(
   ]) ?? [
     '{projectRoot}/**/*',
     '!{projectRoot}/dist/image/**/*',
+    '!{projectRoot}/dist/image.*',
+    '!{projectRoot}/dist/image.*/**/*',
     '!{projectRoot}/node_modules/**/*',
   ];
   const settings = [file, `${file}.dockerignore`, '.dockerignore', 'cluster-image.json'];
@@ -48,25 +52,27 @@ export function imageTargets(
     { dependentTasksOutputFiles: madeBefore },
     ...generalInputs,
   ];
+  const isSplit = names.platformTargets || engine !== undefined;
+  const build = target('image', `Build the image of ${at(file)}`, 'build', {
+    // What an engine builds twice is two images, and nobody else's store has the first.
+    cache: engine === undefined,
+    dependsOn: ['build'],
+    inputs,
+    outputs: imageOutputs,
+    options: {
+      context: root,
+      thin: at('dist/image'),
+      digestFile: at('dist/image.digest'),
+      ...(engine !== undefined && { engine }),
+      format,
+    },
+  });
   return {
     [lockTargetName]: target('lock-images', "Pin the image's base images to digests", 'lock', {
       cache: false,
       options: { context: root, bare: true },
     }),
-    [imageTargetName]: target('image', `Build the image of ${at(file)}`, 'build', {
-      // What an engine builds twice is two images, and nobody else's store has the first.
-      cache: engine === undefined,
-      dependsOn: ['build'],
-      inputs,
-      outputs: imageOutputs,
-      options: {
-        context: root,
-        thin: at('dist/image'),
-        digestFile: at('dist/image.digest'),
-        ...(engine !== undefined && { engine }),
-        format,
-      },
-    }),
-    ...deliveryTargets(root, imageTargetName, names),
+    ...perPlatform(root, imageTargetName, build, isSplit ? platforms : []),
+    ...deliveryTargets(root, imageTargetName, platforms, names),
   };
 }

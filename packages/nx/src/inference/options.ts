@@ -9,6 +9,8 @@ export interface PluginOptions {
   readonly serveTargetName?: string;
   /** The target of projects with a Dockerfile; false for none. */
   readonly imageTargetName?: string | false;
+  /** Whether each platform is built in a task of its own; with an engine it is anyway. */
+  readonly platformTargets?: boolean;
   /** What builds Dockerfiles that have RUN; without it those have no target. */
   readonly engine?: 'docker' | 'podman' | 'buildah';
 }
@@ -22,6 +24,7 @@ const defaults = {
   saveTargetName: 'save-image',
   serveTargetName: 'serve-image',
   imageTargetName: 'image',
+  platformTargets: false,
 } as const;
 
 /** The options with what they are where nothing is said. */

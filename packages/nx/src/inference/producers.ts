@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { jsonIn, objectIn, stringIn } from './json.ts';
 
 /** What a `cluster-image.json` says of an image that the workspace builds. */
 export interface WorkspaceImage {
@@ -17,7 +18,7 @@ export interface WorkspaceImage {
  * @param root the directory of the file, which paths in it are relative to
  */
 export function workspaceImages(text: string | undefined, root: string): readonly WorkspaceImage[] {
-  const { workspaceImages: images } = objectIn(parsed(text));
+  const { workspaceImages: images } = objectIn(jsonIn(text));
   return Object.values(objectIn(images)).flatMap((said) => {
     const { from, project, target } = typeof said === 'string' ? { from: said } : objectIn(said);
     const [, transport, rest = ''] = /^([a-z-]+):(.+)$/.exec(stringIn(from) ?? '') ?? [];
@@ -34,22 +35,6 @@ export function workspaceImages(text: string | undefined, root: string): readonl
       },
     ];
   });
-}
-
-function parsed(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
-}
-
-function objectIn(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function stringIn(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
 }
 
 /** The nearest directory at or above a path that is the root of a project. */

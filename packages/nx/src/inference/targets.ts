@@ -50,10 +50,17 @@ export function target(
 }
 
 /** What is done with an image that a project has built. */
-export function deliveryTargets(root: string, buildTarget: string, names: TargetNames): Targets {
+export function deliveryTargets(
+  root: string,
+  buildTarget: string,
+  platforms: readonly string[],
+  names: TargetNames,
+): Targets {
   const at = (path: string): string => posix.join(root, path);
   const from = `oci:${at('dist/image')}`;
   const dependsOn = [buildTarget];
+  // Docker's has room for one platform.
+  const archive = platforms.length > 1 ? 'oci-archive' : 'docker-archive';
   return {
     [names.pushTargetName]: target('push-image', 'Push the image to its registry', 'push', {
       cache: false,
@@ -63,7 +70,7 @@ export function deliveryTargets(root: string, buildTarget: string, names: Target
     [names.saveTargetName]: target('save-image', 'Save the image as an archive', 'save', {
       cache: false,
       dependsOn,
-      options: { from, to: `docker-archive:${at('dist/image.tar')}`, buildTarget },
+      options: { from, to: `${archive}:${at('dist/image.tar')}`, buildTarget },
     }),
   };
 }

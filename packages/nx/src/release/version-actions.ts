@@ -2,9 +2,7 @@ import { posix } from 'node:path';
 import type { Tree } from '@nx/devkit';
 import { VersionActions } from 'nx/release';
 import { z } from 'zod';
-
-/** Those whose `tag` says what an image is called. */
-const imageExecutors = ['@cluster-image/nx:build-image', '@cluster-image/nx:image'];
+import { imageExecutors } from '../image-executors.ts';
 
 const manifestSchema = z.looseObject({
   targets: z

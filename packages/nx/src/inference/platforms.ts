@@ -1,0 +1,60 @@
+import { posix } from 'node:path';
+import type { TargetConfiguration } from '@nx/devkit';
+import { format, imageOutputs, type Targets, target } from './targets.ts';
+
+/**
+ * A target that builds an image, or where there are several platforms one for each and a last one, of
+ * the name that is asked for, which joins what they built. Each leaves its own files.
+ */
+export function perPlatform(
+  root: string,
+  name: string,
+  build: TargetConfiguration,
+  platforms: readonly string[],
+): Targets {
+  if (platforms.length < 2) return { [name]: build };
+  const at = (path: string): string => posix.join(root, path);
+  const parts = platforms.map((platform) => {
+    const short = platform.replaceAll('/', '-');
+    return { platform, short, target: `${name}-${short}`, thin: `dist/image.${short}` };
+  });
+  // A build file may copy dist/, where the others leave theirs meanwhile.
+  const exclude = ['dist/image', ...parts.map(({ thin }) => thin)].flatMap((thin) => [
+    thin,
+    `${thin}.digest`,
+  ]);
+  const built = parts.map(
+    ({ platform, short, target, thin }): readonly [string, TargetConfiguration] => [
+      target,
+      {
+        ...build,
+        metadata: {
+          ...build.metadata,
+          description: `${build.metadata?.description ?? 'Build the image'} for ${platform}`,
+        },
+        outputs: [`{projectRoot}/${thin}`, `{projectRoot}/${thin}.digest`],
+        options: {
+          ...build.options,
+          platform: [platform],
+          thin: at(thin),
+          digestFile: at(`${thin}.digest`),
+          defaultTag: short,
+          exclude,
+        },
+      },
+    ],
+  );
+  const joining = target('image-index', 'Join the images of all platforms', 'index', {
+    cache: build.cache ?? false,
+    dependsOn: parts.map((part) => part.target),
+    inputs: [{ dependentTasksOutputFiles: '**/image.*.digest' }, { externalDependencies: [] }],
+    outputs: imageOutputs,
+    options: {
+      images: parts.map(({ thin }) => `oci:${at(thin)}`),
+      thin: at('dist/image'),
+      digestFile: at('dist/image.digest'),
+      format,
+    },
+  });
+  return { ...Object.fromEntries(built), [name]: joining };
+}
