@@ -59,17 +59,12 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
   afterAll(() => registry.stop());
 
   test('gets the plugin with `nx add`, which sets it up', async () => {
-    // Only of some versions can the devkit be installed that goes with it.
-    const isWhole = version.nx === version.devkit;
-    await workspace.npm('uninstall', '@cluster-image/nx', ...(isWhole ? ['@nx/devkit'] : []));
+    // Nx alone: what else the plugin needs comes with it.
+    await workspace.npm('uninstall', '@cluster-image/nx', '@nx/devkit');
     await workspace.nx(['add', `@cluster-image/nx@file:${await pluginTarball()}`]);
     const nxJson = JSON.parse(await workspace.read('nx.json'));
     expect(nxJson.plugins).toEqual([{ plugin: '@cluster-image/nx' }]);
     expect(nxJson.sync.globalGenerators).toEqual([at('sync')]);
-    const { devDependencies } = JSON.parse(await workspace.read('package.json'));
-    expect(devDependencies['@nx/devkit']).toBe(`${isWhole ? '' : '^'}${version.devkit}`);
-    const devkit = JSON.parse(await workspace.read('node_modules/@nx/devkit/package.json'));
-    expect(devkit.version).toBe(version.devkit);
     const listed = await workspace.nx(['list', '@cluster-image/nx']);
     for (const name of ['cluster-image', 'image', 'convert', 'build-image', 'push-image']) {
       expect(listed).toMatch(new RegExp(`^\\s*${name} : \\w`, 'm'));

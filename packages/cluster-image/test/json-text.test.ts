@@ -55,7 +55,10 @@ describe('a JSON text is read, and what is wrong with it told by its line', () =
     ['{"a": 1,\n"b": [\n"x",\n2]}', '4: b.1: Invalid input: expected string, received number'],
     ['{"a": 1, "c":\n{"k":\n{}}}', '2: c.k.d: Invalid input: expected string, received undefined'],
     ['{\n"b": []}', ': a: Invalid input: expected number, received undefined'],
-    ['{"a": 1, "c": {\n"long": {"d": ""}}}', '2: c.long: Too big: expected string to have <=3 characters'],
+    [
+      '{"a": 1, "c": {\n"long": {"d": ""}}}',
+      '2: c.long: Too big: expected string to have <=3 characters',
+    ],
     ['{"a": 1,\n"__proto__": 1}', '2: __proto__: nothing of that name is known'],
     ['[1]', ': Invalid input: expected object, received array'],
     ['{"a": 1, "b": ["\u0001"]}', ': is not JSON'],
