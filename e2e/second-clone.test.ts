@@ -37,7 +37,7 @@ beforeAll(async () => {
   await cp(context.path, join(first.root, 'clusters/edge'), { recursive: true });
   const list = await first.read('clusters/edge/images/shim/list');
   const mirrors = [
-    `http://${registry.host}/blobs/{host}`,
+    { url: `http://${registry.host}/blobs/{host}`, digestOnly: true },
     `http://${context.upstream.host}/{host}`,
   ];
   await first.write({
