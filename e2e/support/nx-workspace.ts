@@ -43,7 +43,8 @@ export async function newNxWorkspace(
     // Nx remembers beside the cache what is in it; the one without the other restores nothing.
     NX_WORKSPACE_DATA_DIRECTORY: `${directory}-nx-data`,
     CLUSTER_IMAGE_STORE: `${directory}-store`,
-    PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
+    // Nx runs itself again, by way of npx.
+    PATH: [dirname(program), join(root, 'node_modules/.bin'), process.env.PATH].join(':'),
   };
   const options = { cwd: directory, env: environment };
   const cli = join(directory, 'node_modules/nx/dist/bin/nx.js');
