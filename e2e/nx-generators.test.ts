@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { pluginTarball } from './support/nx-template.ts';
 import { nxVersions } from './support/nx-versions.ts';
 import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
@@ -61,7 +61,7 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
   test('gets the plugin with `nx add`, which sets it up', async () => {
     // Nx alone: what else the plugin needs comes with it.
     await workspace.npm('uninstall', '@cluster-image/nx', '@nx/devkit');
-    await workspace.nx(['add', `@cluster-image/nx@file:${await pluginTarball()}`]);
+    await workspace.nx(['add', `@cluster-image/nx@file:${await pluginTarball(inject('shared'))}`]);
     const nxJson = JSON.parse(await workspace.read('nx.json'));
     expect(nxJson.plugins).toEqual([{ plugin: '@cluster-image/nx' }]);
     expect(nxJson.sync.globalGenerators).toEqual([at('sync')]);

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { cluster, service } from './support/nx-projects.ts';
 import { pluginTarball } from './support/nx-template.ts';
 import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
@@ -45,7 +45,7 @@ describe(`on Node ${oldest}`, () => {
   });
 
   test('nx add, a build, and the same from the cache', async () => {
-    await workspace.nx(['add', `@cluster-image/nx@file:${await pluginTarball()}`]);
+    await workspace.nx(['add', `@cluster-image/nx@file:${await pluginTarball(inject('shared'))}`]);
     // Tasks have the Node that Nx runs on.
     expect(await workspace.nx(['run', 'version:version'])).toContain(`v${oldest}`);
     await workspace.nx(['run', 'edge:lock-images']);

@@ -1,6 +1,7 @@
 import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { inject } from 'vitest';
 import { installFlags, installInto } from './nx-template.ts';
 import { type NxVersion, nxVersion } from './nx-versions.ts';
 import { type Ran, root, run, succeed } from './run.ts';
@@ -87,7 +88,7 @@ export async function newNxWorkspace(
     'nx.json': '{ "neverConnectToCloud": true, "analytics": false }\n',
     '.gitignore': 'node_modules\n.nx\ndist\n',
   });
-  await installInto(directory, version, packages);
+  await installInto(directory, inject('shared'), version, packages);
   await workspace.git('init', '-q', '-b', 'main');
   return workspace;
 }
