@@ -16,7 +16,7 @@ const configurationName = 'cluster-image.json';
 
 /**
  * Gives every project with a Kubefile or Sealfile the targets of a cluster image, and every other one
- * with a Dockerfile, or an image in its configuration, those of an image. Looks at names of files, and into no files but Dockerfiles and
+ * with a Dockerfile, or an image in its configuration, those of an image. Looks at names of files, and into no files but build files and
  * `cluster-image.json`; what is wrong with those is told by the tasks of their own projects.
  */
 export const createNodes: CreateNodes<PluginOptions> = [
@@ -108,7 +108,8 @@ async function targetsOf(root: string, file: string, workspace: Workspace): Prom
       const producer = producerOf(image, workspace);
       return producer && producer.project !== `directory:${root}` ? [producer] : [];
     });
-    return clusterTargets(root, await toolsOf(root, workspace), producers, platforms, names);
+    const tools = await toolsOf(root, file, workspace);
+    return clusterTargets(root, tools, producers, platforms, names);
   }
   const text = await read(posix.join(root, file));
   if (names.imageTargetName === false || text === undefined) return {};
@@ -130,14 +131,15 @@ async function configurationAt(
   return known.has(path) ? read(path) : undefined;
 }
 
-/** What a context is read with; its configuration may name charts and kustomizations that lie elsewhere. */
-async function toolsOf(root: string, workspace: Workspace): Promise<Tools> {
+/** What a context is read and built with; its configuration may name charts and kustomizations that lie elsewhere. */
+async function toolsOf(root: string, file: string, workspace: Workspace): Promise<Tools> {
   const { known, charts, kustomizations, read } = workspace;
   const path = posix.join(root, configurationName);
   const text = known.has(path) ? ((await read(path)) ?? '"charts" "kustomize"') : '';
   return {
     helm: charts.has(root) || text.includes('"charts"'),
     kustomize: kustomizations.has(root) || text.includes('"kustomize"'),
+    engine: sketch((await read(posix.join(root, file))) ?? '').needsEngine,
   };
 }
 

@@ -1,5 +1,6 @@
 export * from './archive-reader.ts';
 export * from './archive-writer.ts';
+export * from './as-directory.ts';
 export * from './as-files.ts';
 export * from './built-layers.ts';
 export * from './delta.ts';

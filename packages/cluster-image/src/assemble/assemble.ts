@@ -4,16 +4,11 @@ import {
   type Descriptor,
   type Digest,
   describe,
-  formatPlatform,
   type ImageManifest,
   type Manifest,
-  manifestLimit,
   mediaTypes,
   OciError,
   type Platform,
-  parseManifest,
-  readAll,
-  readConfig,
 } from '@cluster-image/oci';
 import type {
   BlobSource,
@@ -22,29 +17,20 @@ import type {
   PlannedLayer,
   VirtualImage,
 } from '@cluster-image/storage';
-import {
-  type ClusterIndex,
-  clusterIndex,
-  indexAnnotation,
-  indexEntries,
-  indexVersion,
-  openIndex,
-} from '../cluster-index.ts';
-import { type Stage, stagesOf } from '../kubefile/bases.ts';
+import { clusterIndex, indexAnnotation, indexEntries, indexVersion } from '../cluster-index.ts';
+import { stagesOf } from '../kubefile/bases.ts';
 import type { Kubefile } from '../kubefile/kubefile.ts';
 import type { Lockfile } from '../lock/lockfile.ts';
-import { baseFiles } from './base-files.ts';
-import { type BaseImage, configOf, imageIndex, imageManifest } from './documents.ts';
-import { type EarlierStage, type EvaluateOptions, evaluate, type Start } from './evaluate.ts';
+import { configOf, imageIndex, imageManifest } from './documents.ts';
 import type { NameOptions } from './names.ts';
 import { type PackOptions, pack } from './pack.ts';
 import { type Placement, placementsOf } from './placement.ts';
 import { registrySource } from './registry-source.ts';
+import { laidUpon, runStages } from './run-stages.ts';
 import {
   type SealerImageType,
   type SealerPart,
   sealerAnnotations,
-  sealerBase,
   sealerImageTypes,
 } from './sealer-image.ts';
 import { over, type Source } from './source.ts';
@@ -57,7 +43,11 @@ export interface AssembleInput extends NameOptions {
   readonly kubefile: Kubefile;
   /** The files of the context. */
   readonly source: Source;
+  /** Whether it is an image like any other, with no registry in it. */
+  readonly isBare?: boolean | undefined;
   readonly lockfile: Lockfile;
+  /** The base that a container engine has made of the build file already, which then only gets its images. */
+  readonly made?: string | undefined;
   readonly platforms: readonly Platform[];
   readonly buildArguments: Readonly<Record<string, string>>;
   readonly maxLayers: number;
@@ -125,15 +115,17 @@ async function assemblePlatform(
 ): Promise<PlatformImage> {
   const { kubefile, lockfile, buildArguments, maxLayers } = input;
   const placements = await placementsOf(lockfile, platform, depot, input);
-  const registry = registrySource(placements, registryDirectory);
+  const registry: ReadonlyMap<string, PlanEntry> = input.isBare
+    ? new Map()
+    : registrySource(placements, registryDirectory);
   const stages = stagesOf(kubefile, buildArguments);
-  const { evaluated, base } = await runStages(stages, lockfile, platform, depot, {
-    kubefile,
-    platform,
-    buildArguments,
-    source: over(registry, input.source),
-    keep: (content) => depot.keep(content),
-  });
+  const keep = (content: Content) => depot.keep(content);
+  const options = { kubefile, platform, buildArguments, keep };
+  const source = over(registry, input.source);
+  const { evaluated, base } =
+    input.made === undefined
+      ? await runStages(stages, lockfile, depot, { ...options, source })
+      : await laidUpon(input.made, stages, lockfile, depot, { ...options, source: registry });
   const files = withRegistry(evaluated.files, registry);
   const plans = pack(files, {
     maxLayers,
@@ -216,73 +208,6 @@ function digestAt(layers: readonly Descriptor[], at: number): Digest {
   const descriptor = layers[at];
   if (!descriptor) throw new OciError('MANIFEST_INVALID', `no layer ${at}`);
   return descriptor.digest;
-}
-
-async function runStages(
-  stages: readonly Stage[],
-  lockfile: Lockfile,
-  platform: Platform,
-  depot: Depot,
-  options: EvaluateOptions,
-): Promise<FinishedStage> {
-  const done: FinishedStage[] = [];
-  for (const stage of stages) {
-    const { base, name } = stage;
-    let start: Start = { config: {}, files: new Map() };
-    let image: OpenedBase | undefined;
-    if (base.kind === 'image') {
-      image = await openBase(base.reference, lockfile, platform, depot);
-      const { manifest, config } = image;
-      const below = baseFiles(manifest.layers, depot.blobs, base.reference);
-      const sealer = sealerBase(manifest.annotations, base.reference);
-      start = { config: config.config ?? {}, files: new Map(), below, ...(sealer && { sealer }) };
-    } else if (base.kind === 'stage') {
-      const earlier = done[base.index];
-      if (earlier) start = earlier.evaluated;
-      image = earlier?.base;
-    }
-    done.push({ name, evaluated: await evaluate(stage, start, done, options), base: image });
-  }
-  const last = done.at(-1);
-  if (!last) throw new OciError('INPUT_INVALID', 'the build file has no stage');
-  return last;
-}
-
-interface FinishedStage extends EarlierStage {
-  /** The image that is at the bottom of it. */
-  readonly base: OpenedBase | undefined;
-}
-
-interface OpenedBase extends BaseImage {
-  /** Of a cluster image, where everything inside it lies. */
-  readonly index: ClusterIndex | undefined;
-}
-
-async function openBase(
-  reference: string,
-  lockfile: Lockfile,
-  platform: Platform,
-  { blobs }: Depot,
-): Promise<OpenedBase> {
-  const digest = lockfile.bases[reference]?.manifests[formatPlatform(platform)]?.digest;
-  const content = digest && (await blobs(digest, manifestLimit));
-  const manifest =
-    content && parseManifest(await readAll(content, manifestLimit), reference, digest);
-  const config =
-    manifest?.kind === 'image' && (await blobs(manifest.config.digest, manifest.config.size));
-  if (!config || manifest?.kind !== 'image') {
-    throw new OciError('NOT_FOUND', `the base image ${reference} is not in the store`, {
-      hint: 'Run `cluster-image cache` on the context.',
-    });
-  }
-  const read = await readConfig(config, manifest.config, reference);
-  if ((read.rootfs.diff_ids ?? []).length !== manifest.layers.length) {
-    throw new OciError(
-      'MANIFEST_INVALID',
-      `${reference}: its config and manifest differ in layers`,
-    );
-  }
-  return { manifest, config: read, index: await openIndex(manifest, blobs, reference) };
 }
 
 /**

@@ -47,9 +47,14 @@ export async function contextSource(
   return withParents(source);
 }
 
-/** What the ignore file of a context says, buildah's or docker's; nothing where there is none. */
+/** The names that an ignore file of a context can have, buildah's or docker's; the first that is there counts. */
+export function ignoreFilesOf(kubefile: string): readonly string[] {
+  return [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore'];
+}
+
+/** What the ignore file of a context says; nothing where there is none. */
 export async function ignoreTextOf(tree: Tree, kubefile: string): Promise<string> {
-  for (const path of [`${kubefile}.dockerignore`, '.containerignore', '.dockerignore']) {
+  for (const path of ignoreFilesOf(kubefile)) {
     const entry = await tree.entry(path);
     if (entry?.type !== 'file') continue;
     return readText(entry.content, 1024 * 1024);

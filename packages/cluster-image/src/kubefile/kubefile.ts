@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { type Content, OciError, readText, type Tree } from '@cluster-image/oci';
 import { DockerfileParser, type Instruction as ParsedInstruction } from 'dockerfile-ast';
+import { configurationName } from '../configuration-file.ts';
 import { followed } from '../follow.ts';
 import { findImageOptions, saidTwice } from './image-options.ts';
 import { type Lookup, type Scope, splitWords } from './words.ts';
@@ -89,6 +90,20 @@ export async function findKubefile(tree: Tree, name?: string): Promise<Kubefile 
   return said;
 }
 
+/** What a build file was read from. Throws UNSUPPORTED for one that is no file. */
+export async function textOfKubefile(tree: Tree, { path }: Kubefile): Promise<string> {
+  const file = path === configurationName ? undefined : await followed(tree, path);
+  if (file) return plain(await textOf(file.content, path));
+  throw new OciError('UNSUPPORTED', `${path}: what it says of the image is no build file`, {
+    hint: 'Write a build file, or leave out --engine: what can be said there needs none.',
+  });
+}
+
+/** Without the mark that some editors begin with, lines ended as on Unix. */
+function plain(text: string): string {
+  return text.replace(/^\uFEFF/, '').replace(/\r\n/g, '\n');
+}
+
 async function textOf(content: Content, path: string): Promise<string> {
   if (content.size > fileLimit) {
     throw new OciError('INPUT_INVALID', `${path} has over ${fileLimit} bytes`);
@@ -97,7 +112,7 @@ async function textOf(content: Content, path: string): Promise<string> {
 }
 
 export function parseKubefile(path: string, text: string): Kubefile {
-  const unix = text.replace(/^\uFEFF/, '').replace(/\r\n/g, '\n');
+  const unix = plain(text);
   const file = DockerfileParser.parse(unix);
   const escapeSign = file.getEscapeCharacter();
   const lines = unix.split('\n');

@@ -1,8 +1,8 @@
 import { type Kubefile, kubefileError } from './kubefile.ts';
-import { requireLaunchAtEnd } from './sealer.ts';
+import { requireLaunchAtEnd, sealerKeywords } from './sealer.ts';
 
 const runHint =
-  'Do it before the build and COPY the result; or materialise registry/ (cluster-image sync CONTEXT registry:CONTEXT/registry) and build with docker or buildah.';
+  'Do it before the build and COPY the result; or have a container engine do it: --engine docker, buildx, podman, buildah or sealos.';
 
 /** What would need a container, or means nothing without one, and the way out. */
 export const unsupported: ReadonlyMap<string, readonly [why: string, hint: string]> = new Map([
@@ -30,5 +30,15 @@ export function requireSupported(kubefile: Kubefile): void {
   for (const { keyword, line } of kubefile.instructions) {
     const [why, hint] = unsupported.get(keyword) ?? [];
     if (why !== undefined) throw kubefileError(kubefile, line, 'UNSUPPORTED', why, hint);
+  }
+}
+
+/** Throws UNSUPPORTED where a build file has an instruction that only sealer knows, naming the line. */
+export function requireForEngines(kubefile: Kubefile): void {
+  for (const { keyword, line } of kubefile.instructions) {
+    if (!sealerKeywords.has(keyword)) continue;
+    const hint =
+      'Do what RUN is to do before the build and COPY the result; then it needs no engine.';
+    throw kubefileError(kubefile, line, 'UNSUPPORTED', `no engine knows ${keyword}`, hint);
   }
 }

@@ -1,6 +1,5 @@
 import { posix, relative, sep } from 'node:path';
-import { formatReference, OciError, parsePlatform, type Reference } from '@cluster-image/oci';
-import type { BlobSource, VirtualImage } from '@cluster-image/storage';
+import { formatReference } from '@cluster-image/oci';
 import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
@@ -8,14 +7,22 @@ import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts'
 import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
-import { type EngineName, engineBuild, engineNames } from '../engine-build.ts';
+import { engineNames } from '../engine-build.ts';
 import type { LocatedImage } from '../images.ts';
-import { type Kubefile, readKubefile } from '../kubefile/kubefile.ts';
+import { readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
 import { lockCommand } from '../lock/check.ts';
 import { openWorkshop } from '../open-workshop.ts';
 import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
+import {
+  builtBy,
+  builtIn,
+  type Job,
+  type Made,
+  madeByEngine,
+  requireUsable,
+} from './build-by-engine.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import {
   handOver,
@@ -47,7 +54,11 @@ const options = commonOptions.extend({
   engine: z
     .enum(['native', ...engineNames])
     .default('native')
-    .describe('With --bare: what builds it, for build files that have RUN (default native)'),
+    .describe('What follows the build file, if that has RUN (default native)'),
+  engineArg: z
+    .array(z.string())
+    .default([])
+    .describe('Argument that is passed on to the engine, --engine-arg=--network=none'),
   noStore: z
     .boolean()
     .default(false)
@@ -72,7 +83,7 @@ export interface Built extends Outcome {
   readonly fetched: number;
 }
 
-type Options = z.infer<typeof options>;
+export type BuildOptions = z.infer<typeof options>;
 
 export const buildVerb: Verb<typeof options, Built> = {
   name: 'build',
@@ -87,8 +98,9 @@ export const buildVerb: Verb<typeof options, Built> = {
       const opened = await openContext(workspace.path(given.context));
       const kubefile = await readKubefile(opened.tree, given.file);
       const job = { given, targets, reference, opened, kubefile };
+      requireUsable(job, workspace);
       const { image, sources, images, fetched } =
-        given.engine === 'native'
+        given.engine === 'native' || !given.bare
           ? await assembled(job, workspace)
           : await builtBy(given.engine, job, workspace);
       const isStored = !given.noStore;
@@ -98,24 +110,6 @@ export const buildVerb: Verb<typeof options, Built> = {
   lines: (built) => outcomeLines('built', built, `with ${built.images} images`),
 };
 
-interface Job {
-  readonly given: Options;
-  readonly targets: readonly Target[];
-  readonly reference: Reference;
-  readonly opened: ContextDirectory;
-  readonly kubefile: Kubefile;
-}
-
-interface Made {
-  readonly image: VirtualImage;
-  /** What its layers are made of. */
-  readonly sources: BlobSource;
-  /** How many images are in its registry. */
-  readonly images: number;
-  /** What had to be fetched, in bytes. */
-  readonly fetched: number;
-}
-
 async function assembled(
   { given, targets, reference, opened, kubefile }: Job,
   workspace: Workspace,
@@ -123,7 +117,7 @@ async function assembled(
   const { configuration, store } = workspace;
   const platforms = platformsOf(given.platform, configuration);
   const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  requireSupported(kubefile);
+  if (given.engine === 'native') requireSupported(kubefile);
   const { lockfile, directory, discovery } = await lockedContext(
     opened,
     {
@@ -138,13 +132,20 @@ async function assembled(
   );
   const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
   const source = await sourceOf(directory, kubefile.path, given, targets, workspace);
-  const workshop = await openWorkshop(lockfile, opened.tree, { ...given, targets }, workspace);
+  const ahead = { lockfile, source, builtHere: builtIn(discovery), platforms, buildArguments };
+  const made = await madeByEngine({ given, reference, opened, kubefile }, ahead, workspace);
+  const bases = made && { [made.reference]: made.pin };
+  // The layers of other bases are in that one.
+  const wanted = { ...lockfile, bases: bases ?? lockfile.bases };
+  const workshop = await openWorkshop(wanted, opened.tree, { ...given, targets }, workspace);
   const image = await assemble(
     {
       name: formatReference(reference),
       kubefile,
       source,
-      lockfile,
+      isBare: given.bare,
+      lockfile: { ...lockfile, bases: { ...lockfile.bases, ...bases } },
+      made: made?.reference,
       platforms,
       buildArguments,
       maxLayers,
@@ -160,40 +161,11 @@ async function assembled(
   return { image, sources: workshop.sources, images, fetched: workshop.fetched() };
 }
 
-async function builtBy(
-  engine: EngineName,
-  { given, reference, opened, kubefile }: Job,
-  workspace: Workspace,
-): Promise<Made> {
-  const { configuration, store } = workspace;
-  const [platform, ...others] =
-    [given.platform, configuration.platforms ?? []]
-      .find((platforms) => platforms.length > 0)
-      ?.map(parsePlatform) ?? [];
-  const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
-  if (!given.bare) {
-    throw usage(
-      `--engine ${engine} builds what the build file says and no registry/`,
-      'Give --bare as well; a cluster image is built without an engine.',
-    );
-  }
-  if (given.noStore)
-    throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
-  if (others.length > 0) {
-    throw usage('an engine builds for one platform at a time', 'Give one --platform.');
-  }
-  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  const { path } = opened;
-  const build = { path, file: kubefile.path, reference, platform, buildArguments };
-  const image = await engineBuild(engine, build, workspace);
-  return { image, sources: store.blobs, images: 0, fetched: 0 };
-}
-
 /** The files of the context, without what this build itself writes there. */
 async function sourceOf(
   { path, tree, open }: ContextDirectory,
   kubefile: string,
-  { thin, digestFile, exclude }: Options,
+  { bare, thin, digestFile, exclude }: BuildOptions,
   targets: readonly Target[],
   workspace: Workspace,
 ): Promise<Source> {
@@ -202,7 +174,7 @@ async function sourceOf(
   const inContext = (made: string): string =>
     relative(path, workspace.path(made)).split(sep).join('/');
   return contextSource(open, await ignoreTextOf(tree, kubefile), [
-    ...madeElsewhere,
+    ...(bare ? [] : madeElsewhere),
     ...listsWithCredentials(workspace.configuration),
     ...made.map(inContext),
     ...exclude.map((path) => posix.normalize(path).replace(/\/$/, '')),

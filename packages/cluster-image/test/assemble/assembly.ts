@@ -24,6 +24,8 @@ export interface AssemblyOptions {
   readonly platforms?: readonly string[];
   readonly maxLayers?: number;
   readonly buildArguments?: Readonly<Record<string, string>>;
+  /** The base that an engine has made of the build file. */
+  readonly made?: string;
 }
 
 /** The cluster image of the cluster's context. */
@@ -43,6 +45,7 @@ export async function assembled(
       platforms: platforms.map(parsePlatform),
       buildArguments,
       maxLayers,
+      made: options.made,
     },
     storeDepot(store, new AbortController().signal),
     createContext(),

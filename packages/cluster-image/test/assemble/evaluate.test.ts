@@ -180,7 +180,11 @@ describe('an instruction that makes no sense names its line', () => {
   });
 
   test.each([
-    ['RUN apt-get install x', /RUN needs a container/, /COPY the result; or materialise registry/],
+    [
+      'RUN apt-get install x',
+      /RUN needs a container/,
+      /COPY the result; or have a container engine do it: --engine docker/,
+    ],
     ['RUN <<EOF\nx\nEOF', /RUN needs a container/, /COPY the result/],
     ['HEALTHCHECK CMD x', /HEALTHCHECK means nothing/, /probes/],
     ['ONBUILD ENV a=b', /ONBUILD means nothing/, /Write the instruction/],

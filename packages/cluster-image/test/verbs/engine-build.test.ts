@@ -1,38 +1,55 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { createContext } from '@cluster-image/oci';
+import { temporaryDirectory } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
 import { buildVerb } from '../../src/verbs/build.ts';
 import { lockVerb } from '../../src/verbs/lock.ts';
 import { saveVerb } from '../../src/verbs/transfer.ts';
+import { verifyVerb } from '../../src/verbs/verify.ts';
 import { putFiles } from '../context.ts';
-import { desk } from '../desk.ts';
+import { desk, image } from '../desk.ts';
+import { dockerSave } from '../docker-save.ts';
 import { failureOf } from '../failure.ts';
 import { place } from '../place.ts';
 import { pathWith } from '../tools.ts';
 
 const files = { 'api/Dockerfile': 'FROM scratch\nCOPY a /a\nRUN ["/a"]\n', 'api/a': 'a' };
 const options = { context: 'api', tag: 'api:1', bare: true } as const;
+const engines = ['docker', 'buildx', 'podman', 'buildah', 'sealos'] as const;
 
 describe('a build file that has RUN', () => {
-  test('is not built without an engine', async () => {
+  test('is not built without an engine, and it is told which there are', async () => {
     const here = await place(files);
-    expect((await failureOf(here.run(buildVerb, options))).code).toBe('UNSUPPORTED');
+    const error = await failureOf(here.run(buildVerb, options));
+    expect([error.code, error.hint]).toEqual([
+      'UNSUPPORTED',
+      expect.stringContaining('--engine docker, buildx, podman, buildah or sealos'),
+    ]);
   });
 
-  test('is handed to the engine that is named, as that would be told by hand', async () => {
-    const PATH = await pathWith('buildah', `printf '%s\\n' "$@" > told; exit 3`);
-    const here = await place(files, { PATH });
+  test.each([
+    ['docker', 'docker', ['build']],
+    ['buildx', 'docker', ['buildx', 'build', '--load', '--provenance=false']],
+    ['podman', 'podman', ['build']],
+    ['buildah', 'buildah', ['build']],
+    ['sealos', 'sealos', ['build', '--save-image=false']],
+  ] as const)('is handed to %s as that would be told by hand', async (engine, program, build) => {
+    const script = `[ "$2" = version ] && exit; printf '%s\\n' "$@" > told; exit 3`;
+    const here = await place(files, { PATH: await pathWith(program, script) });
     const error = await failureOf(
       here.run(buildVerb, {
         ...options,
-        engine: 'buildah',
+        engine,
         platform: ['linux/arm64'],
         buildArg: ['A=b c'],
+        engineArg: ['--network=none', '--secret', 'id=x,src=y'],
       }),
     );
-    expect([error.code, error.message]).toEqual(['TOOL', 'buildah build failed with 3']);
+    expect([error.code, error.message]).toEqual(['TOOL', `${program} build failed with 3`]);
     const told = await readFile(here.path('told'), 'utf8');
     expect(told.trim().split('\n')).toEqual([
-      'build',
+      ...build,
       '--file',
       here.path('api/Dockerfile'),
       '--tag',
@@ -41,24 +58,151 @@ describe('a build file that has RUN', () => {
       'linux/arm64',
       '--build-arg',
       'A=b c',
+      '--network=none',
+      '--secret',
+      'id=x,src=y',
       here.path('api'),
     ]);
   });
 
-  test('needs that engine to be there', async () => {
+  test.each(engines)('needs %s to be there', async (engine) => {
     const here = await place(files, { PATH: '/nowhere' });
-    const error = await failureOf(here.run(buildVerb, { ...options, engine: 'podman' }));
-    expect([error.code, error.message]).toEqual(['TOOL', 'podman is not on the PATH']);
+    const error = await failureOf(here.run(buildVerb, { ...options, engine }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      engine === 'buildx' ? 'docker has no plugin buildx here' : `${engine} is not on the PATH`,
+    ]);
+  });
+
+  test('needs the plugin of docker for buildx', async () => {
+    const PATH = await pathWith('docker', `[ "$1" = build ] || exit 1`);
+    const here = await place(files, { PATH });
+    const error = await failureOf(here.run(buildVerb, { ...options, engine: 'buildx' }));
+    expect([error.code, error.message]).toEqual(['TOOL', 'docker has no plugin buildx here']);
   });
 
   test.each([
-    ['a cluster image', { bare: false }],
     ['several platforms', { platform: ['linux/amd64', 'linux/arm64'] }],
     ['nothing to keep it in', { noStore: true }],
   ])('is not built by an engine with %s', async (_, given) => {
     const here = await place(files, { PATH: '/nowhere' });
     const error = await failureOf(here.run(buildVerb, { ...options, engine: 'docker', ...given }));
     expect(error.code).toBe('USAGE');
+  });
+
+  test('has no arguments for an engine without one', async () => {
+    const here = await place(files);
+    const error = await failureOf(here.run(buildVerb, { ...options, engineArg: ['--squash'] }));
+    expect([error.code, error.message]).toEqual(['USAGE', '--engine-arg is for an engine']);
+  });
+});
+
+describe('what an engine has built', () => {
+  /** A PATH with nothing but an engine that always makes the same image. */
+  async function pathWithBuilt(): Promise<string> {
+    const archive = join(await temporaryDirectory(), 'archive');
+    await writeFile(archive, await dockerSave(image, 'docker.io/library/api:1'));
+    const inspected = JSON.stringify({ Manifest: new TextDecoder().decode(image.root.bytes) });
+    const script = `PATH=/bin:/usr/bin
+case "$1" in
+  inspect) printf '%s' '${inspected}' ;;
+  push) cp ${archive} "\${3#docker-archive:}" ;;
+esac`;
+    const [path = ''] = (await pathWith('buildah', script)).split(delimiter);
+    return path;
+  }
+
+  test('is in the store, and leaves what any build does', async () => {
+    const here = await place(files, { PATH: await pathWithBuilt() });
+    const out = { thin: 'thin', digestFile: 'digest' };
+    const built = await here.run(buildVerb, { ...options, ...out, engine: 'buildah' });
+    expect(built).toMatchObject({
+      name: 'docker.io/library/api:1',
+      digest: image.root.digest,
+      images: 0,
+      locations: ['docker.io/library/api:1', 'oci:thin'],
+    });
+    expect(await readFile(here.path('digest'), 'utf8')).toBe(`${image.root.digest}\n`);
+    for (const location of ['api:1', 'oci:thin']) {
+      expect((await here.run(verifyVerb, { location })).problems).toEqual([]);
+    }
+  });
+
+  test('is not taken for another platform than it is for', async () => {
+    const here = await place(files, { PATH: await pathWithBuilt() });
+    const given = { ...options, platform: ['linux/arm64'] };
+    const error = await failureOf(here.run(buildVerb, { ...given, engine: 'buildah' }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      'buildah built for linux/amd64, not for linux/arm64',
+    ]);
+    const left = await failureOf(here.run(verifyVerb, { location: 'api:1' }));
+    expect(left.code).toBe('NOT_FOUND');
+  });
+});
+
+describe('the build file of a cluster image that has RUN', () => {
+  /** Keeps what it is given, and makes nothing of it. */
+  const script = `
+for last in "$@"; do :; done
+cp "$3" told-file && cp -R "$last" told-context && printf '%s\\n' "$@" > told
+exit 3`;
+
+  test('goes to the engine with the files of the context, its pins and an empty registry/', async () => {
+    const here = await desk();
+    await putFiles(here.root, {
+      'c/Kubefile': `ARG BASE\nFROM ${here.host}/acme/\${BASE} AS one\nCOPY . /\nRUN a\n`,
+      'c/.dockerignore': 'registry\nnotes\n',
+      'c/notes/a': 'a',
+      'c/registry/docker/registry/v2/blobs/a': 'of an earlier run',
+      'c/scripts/run.sh': 'a',
+    });
+    const PATH = await pathWith('buildah', script);
+    const environment = { ...here.environment, variables: { ...here.environment.variables, PATH } };
+    const given = { context: 'c', buildArg: ['BASE=app:1'], plainHttp: [here.host] };
+    await here.run(lockVerb, given);
+    const built = buildVerb.run(
+      buildVerb.options.parse({ ...given, tag: 'acme/cluster:1', engine: 'buildah' }),
+      environment,
+      createContext(),
+    );
+    expect((await failureOf(built)).message).toBe('buildah build failed with 3');
+    expect(await readFile(here.path('told-file'), 'utf8')).toBe(
+      `ARG BASE\nFROM ${here.host}/acme/app@${image.root.digest} AS one\nCOPY . /\nRUN a\n`,
+    );
+    const told = (await readFile(here.path('told'), 'utf8')).split('\n');
+    expect(told).toContain('localhost/cluster-image/docker.io/acme/cluster:1');
+    expect(told).toContain('linux/amd64');
+    const files = await readdir(here.path('told-context'), { recursive: true });
+    expect(files.sort()).toEqual([
+      'Kubefile',
+      'cluster-image.lock.json',
+      'registry',
+      'scripts',
+      'scripts/run.sh',
+    ]);
+  });
+
+  test.each([
+    ['FROM scratch\nAPP web local://a\nRUN a\n', 'Kubefile:2: no engine knows APP'],
+    ['FROM scratch\nRUN a\nLAUNCH ["web"]\n', 'Kubefile:3: no engine knows LAUNCH'],
+  ])('cannot have what only sealer knows: %j', async (text, message) => {
+    const here = await place({ 'c/Kubefile': text, 'c/a': 'a' }, { PATH: '/nowhere' });
+    await here.run(lockVerb, { context: 'c' });
+    const error = await failureOf(
+      here.run(buildVerb, { context: 'c', tag: 'acme/cluster:1', engine: 'docker' }),
+    );
+    expect([error.code, error.message]).toEqual(['UNSUPPORTED', message]);
+  });
+
+  test('is not what the configuration says of an image', async () => {
+    const said = JSON.stringify({ image: { from: 'scratch' } });
+    for (const bare of [true, false]) {
+      const here = await place({ 'c/cluster-image.json': said }, { PATH: '/nowhere' });
+      await here.run(lockVerb, { context: 'c', bare });
+      const given = { context: 'c', tag: 'acme/cluster:1', engine: 'docker', bare } as const;
+      expect((await failureOf(here.run(buildVerb, given))).code).toBe('UNSUPPORTED');
+    }
   });
 });
 

@@ -1,3 +1,4 @@
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { buildVerb } from '../../src/verbs/build.ts';
 import { inspectVerb } from '../../src/verbs/inspect.ts';
@@ -83,4 +84,27 @@ ENTRYPOINT ["/tool"]
     );
     expect(failure.code).toBe('NOT_FOUND');
   });
+});
+
+test('an image that is bare has what is said and nothing else, whatever it is called', async () => {
+  const { run, path } = await place({
+    'app/Dockerfile': 'FROM scratch\nCOPY . /\n',
+    'app/registry/docker/notes': 'my own',
+  });
+  await run(buildVerb, { context: 'app', bare: true, tag: 'app:1', thin: 'thin' });
+  const plans = await readdir(path('thin/plans/sha256'));
+  const texts = plans.map((name) => readFile(path('thin/plans/sha256', name), 'utf8'));
+  const entries = (await Promise.all(texts)).flatMap((text) => JSON.parse(text).entries);
+  expect(entries.map((entry) => entry.path)).toEqual([
+    'Dockerfile',
+    'registry',
+    'registry/docker',
+    'registry/docker/notes',
+  ]);
+  await rm(path('app/registry'), { recursive: true });
+  const { digest } = await run(buildVerb, { context: 'app', bare: true, tag: 'app:1' });
+  const { size } = await run(buildVerb, { context: 'app', tag: 'cluster:1', bare: false });
+  const bare = await run(inspectVerb, { location: 'app:1' });
+  expect(bare.digest).toBe(digest);
+  expect(size).toBeGreaterThan(bare.platforms[0]?.size ?? Number.POSITIVE_INFINITY);
 });

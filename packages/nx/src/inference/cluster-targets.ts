@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { TargetNames } from './options.ts';
+import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
 import type { WorkspaceImage } from './producers.ts';
 import {
@@ -20,10 +20,12 @@ import {
 const helmVersion = 'helm version --short || echo none';
 const kustomizeVersion = 'kustomize version || kubectl version --client || echo none';
 
-/** Which tools the context of a cluster image is read with. */
+/** Which tools the context of a cluster image is read and built with. */
 export interface Tools {
   readonly helm: boolean;
   readonly kustomize: boolean;
+  /** A container engine, for its build file has RUN or the like. */
+  readonly engine: boolean;
 }
 
 /** An image of the workspace and the task that builds it. */
@@ -60,8 +62,10 @@ export function clusterTargets(
     ...generalInputs,
   ];
   const producing = producerTasks(producers);
+  const engine = engineFor(tools.engine, names);
   const build = target('build-image', 'Build the cluster image', 'build', {
-    cache: true,
+    // What an engine builds twice is two images, and nobody else's store has the first.
+    cache: !tools.engine,
     dependsOn: [cacheTargetName, ...producing],
     inputs,
     outputs: imageOutputs,
@@ -69,9 +73,11 @@ export function clusterTargets(
       context: root,
       thin: at('dist/image'),
       digestFile: at('dist/image.digest'),
+      ...engine,
       format,
     },
   });
+  const isSplit = names.platformTargets || engine !== undefined;
   return {
     [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', 'lock', {
       cache: false,
@@ -94,7 +100,7 @@ export function clusterTargets(
       dependsOn: [cacheTargetName],
       options: { from: root, to: `registry:${at('registry')}` },
     }),
-    ...perPlatform(root, buildTargetName, build, names.platformTargets ? platforms : []),
+    ...perPlatform(root, buildTargetName, build, isSplit ? platforms : []),
     ...deliveryTargets(root, buildTargetName, platforms, names),
     [serveTargetName]: target('serve-image', 'Serve the images in the cluster image', 'serve', {
       cache: false,

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { BuildSketch } from './dockerfile.ts';
-import type { TargetNames } from './options.ts';
+import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
 import {
   deliveryTargets,
@@ -32,7 +32,7 @@ export function imageTargets(
   names: TargetNames,
 ): Targets {
   const { imageTargetName, lockTargetName } = names;
-  const engine = needsEngine ? names.engine : undefined;
+  const engine = engineFor(needsEngine, names);
   if (imageTargetName === false || (needsEngine && engine === undefined)) return {};
   const at = (path: string): string => posix.join(root, path);
   const sources = copies?.flatMap((path) => [
@@ -63,7 +63,7 @@ export function imageTargets(
       context: root,
       thin: at('dist/image'),
       digestFile: at('dist/image.digest'),
-      ...(engine !== undefined && { engine }),
+      ...engine,
       format,
     },
   });

@@ -11,8 +11,10 @@ export interface PluginOptions {
   readonly imageTargetName?: string | false;
   /** Whether each platform is built in a task of its own; with an engine it is anyway. */
   readonly platformTargets?: boolean;
-  /** What builds Dockerfiles that have RUN; without it those have no target. */
-  readonly engine?: 'docker' | 'podman' | 'buildah';
+  /** What builds from build files that have RUN; without it Dockerfiles with it have no target. */
+  readonly engine?: 'docker' | 'buildx' | 'podman' | 'buildah' | 'sealos';
+  /** Arguments that are passed on to it. */
+  readonly engineArg?: readonly string[];
 }
 
 const defaults = {
@@ -28,7 +30,19 @@ const defaults = {
 } as const;
 
 /** The options with what they are where nothing is said. */
-export type TargetNames = Required<Omit<PluginOptions, 'engine'>> & Pick<PluginOptions, 'engine'>;
+export type TargetNames = Required<Omit<PluginOptions, keyof EngineOptions>> & EngineOptions;
+
+/** What builds images that need an engine. */
+export type EngineOptions = Pick<PluginOptions, 'engine' | 'engineArg'>;
+
+/** The engine for a build file, if that needs one and there is one. */
+export function engineFor(
+  needsEngine: boolean,
+  { engine, engineArg }: EngineOptions,
+): EngineOptions | undefined {
+  if (!needsEngine || engine === undefined) return undefined;
+  return { engine, ...(engineArg && { engineArg }) };
+}
 
 export function withDefaults(options: PluginOptions | undefined): TargetNames {
   return { ...defaults, ...options };

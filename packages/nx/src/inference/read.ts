@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Reads a file of the workspace; undefined for one that is not there or cannot be read. */
@@ -9,11 +9,18 @@ export type ReadText = (path: string) => Promise<string | undefined>;
  * wrong with a file is left for the tasks of its own project to tell.
  */
 export function reader(workspaceRoot: string): ReadText {
-  const known = new Map<string, Promise<string | undefined>>();
-  return (path) => {
-    const found =
-      known.get(path) ?? readFile(join(workspaceRoot, path), 'utf8').catch(() => undefined);
-    known.set(path, found);
-    return found;
+  const known = new Map<string, string | undefined>();
+  return async (path) => {
+    if (!known.has(path)) known.set(path, textOf(join(workspaceRoot, path)));
+    return known.get(path);
   };
+}
+
+/** Waits for the disk: of hundreds of small files that takes a fraction of what it takes not to wait. */
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
 }

@@ -10,7 +10,7 @@ export type Dependencies = NonNullable<TargetConfiguration['dependsOn']>;
  * Changes when the same inputs would give other outputs. An option of the inferred targets, so that
  * it is part of their hash.
  */
-export const format = 3;
+export const format = 4;
 
 /** Where a project leaves its image. */
 export const imageOutputs = ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'];
