@@ -5,9 +5,8 @@ import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { noise } from '@cluster-image/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { clusterContext } from './support/cluster.ts';
-import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
-import { ask, result, root, run, succeed } from './support/run.ts';
+import { nxVersion } from './support/nx-versions.ts';
+import { ask, result, run, succeed } from './support/run.ts';
 import {
   cacheServer,
   dockerRegistry,
@@ -71,10 +70,8 @@ beforeAll(async () => {
     await mkdir(dirname(join(template, path)), { recursive: true });
     await writeFile(join(template, path), text);
   }
-  const own = JSON.parse(await readFile(join(root, 'node_modules/nx/package.json'), 'utf8'));
-  const version = process.env.NX_VERSION ?? own.version;
   const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const packages = [`nx@${version}`, 'turbo@2.11.9'];
+  const packages = [`nx@${nxVersion.nx}`, 'turbo@2.11.9'];
   await succeed('npm', ['install', '-D', ...flags, ...packages], { cwd: template });
 });
 
@@ -257,56 +254,6 @@ describe.each(places)('a remote cache in %s', (_, location) => {
     const memory = Number(/resident_memory_bytes (\d+)/.exec(metrics)?.[1]);
     expect(memory).toBeLessThan(size);
   });
-});
-
-test('a second clone has its cluster image from the cache, in kilobytes, with the upstream stopped', async () => {
-  const cache = await guarded(`docker://${registry.host}/team/clusters`, ['--access-log']);
-  const { path, upstream } = await clusterContext(join(work, 'images'));
-  servers.push(upstream);
-  const tarballs = await packPackages(work);
-  const env = {
-    NX_SELF_HOSTED_REMOTE_CACHE_SERVER: `http://${cache.host}`,
-    NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN: main,
-  };
-  const clones: NxWorkspace[] = [];
-  for (const name of ['first', 'second']) {
-    const clone = await newNxWorkspace(join(work, name), tarballs);
-    await clone.nx(['g', '@cluster-image/nx:init', '--skipFormat']);
-    const [lock] = await Promise.all(
-      clones.map(({ read }) => read('clusters/edge/cluster-image.lock.json')),
-    );
-    await cp(path, join(clone.root, 'clusters/edge'), { recursive: true });
-    await clone.write({
-      'clusters/edge/project.json': '{ "name": "edge" }\n',
-      ...(lock !== undefined && { 'clusters/edge/cluster-image.lock.json': lock }),
-    });
-    if (lock === undefined) await clone.nx(['run', 'edge:lock-images'], env);
-    await clone.git('add', '-A');
-    await clone.git('commit', '-q', '-m', name);
-    clones.push(clone);
-    if (lock === undefined) await clone.nx(['run', 'edge:build-image'], env);
-  }
-  await upstream.stop();
-  const before = cache.log().length;
-  const [first, second] = clones;
-  const printed = await second?.nx(['run', 'edge:build-image'], env);
-  expect(tasksIn(printed ?? '')).toEqual({
-    'edge:cache-images': 'cached',
-    'edge:build-image': 'cached',
-  });
-  expect(printed).toContain('[remote cache]');
-  const digest = 'clusters/edge/dist/image.digest';
-  expect(await second?.read(digest)).toBe(await first?.read(digest));
-  const fetched = [
-    ...cache
-      .log()
-      .slice(before)
-      .matchAll(/^200 GET \/v1\/cache\/\d+ (\d+)$/gm),
-  ];
-  expect(fetched).toHaveLength(2);
-  const bytes = fetched.reduce((sum, [, size]) => sum + Number(size), 0);
-  expect(bytes).toBeGreaterThan(500);
-  expect(bytes).toBeLessThan(50_000);
 });
 
 test('what is left of a cache that is stopped: Nx says so, Turborepo builds', async () => {

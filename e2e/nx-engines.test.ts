@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
+import { nxVersion } from './support/nx-versions.ts';
+import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { result } from './support/run.ts';
 import { shellDirectory } from './support/shell.ts';
 
@@ -10,12 +11,10 @@ const stream = '--outputStyle=stream';
 const settings = { neverConnectToCloud: true, analytics: false };
 
 let work: string;
-let tarballs: readonly string[];
 let env: Readonly<Record<string, string>>;
 
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-  tarballs = await packPackages(work);
   env = { CONTAINERS_STORAGE_CONF: join(work, 'storage.conf') };
 });
 
@@ -24,10 +23,9 @@ afterAll(() => rm(work, { recursive: true, force: true }));
 async function workspaceIn(
   name: string,
   files: Readonly<Record<string, string>>,
-  others: readonly string[] = [],
-  plugins: readonly string[] = [],
+  packages: readonly string[] = [],
 ): Promise<NxWorkspace> {
-  const workspace = await newNxWorkspace(join(work, name), [...tarballs, ...others], plugins);
+  const workspace = await newNxWorkspace(join(work, name), { packages });
   const storage = `[storage]\ndriver = "vfs"\ngraphroot = "${work}/graph"\nrunroot = "${work}/run"\n`;
   await workspace.write({ '../storage.conf': storage, ...files });
   return workspace;
@@ -92,51 +90,47 @@ test('a cluster image that needs an engine says so, and is built when it has one
 });
 
 // It cannot be installed beside Nx 24.
-describe.runIf(!process.env.NX_VERSION?.startsWith('24.'))(
-  'a service that nx-container builds',
-  () => {
-    test('goes into the cluster image, which is built again when its image is another one', async () => {
-      const outputs = ['{workspaceRoot}/node_modules/.cache/nx-container/{projectName}'];
-      const from = 'containers-storage:docker.io/web:dev';
-      const workspace = await workspaceIn(
-        'nx-container',
-        {
-          'nx.json': JSON.stringify({
-            ...settings,
-            plugins: [
-              { plugin: '@nx-tools/nx-container', options: { defaultEngine: 'podman' } },
-              { plugin: '@cluster-image/nx', options: { imageTargetName: false } },
-            ],
-            targetDefaults: { container: { outputs } },
-          }),
-          'apps/web/project.json': '{ "name": "web" }',
-          'apps/web/Dockerfile': 'FROM scratch\nCOPY apps/web/main.js /\n',
-          'apps/web/main.js': 'first',
-          'clusters/edge/project.json': '{ "name": "edge" }',
-          'clusters/edge/Kubefile': 'FROM scratch\nCOPY registry ./registry\n',
-          'clusters/edge/images/shim/list': 'registry.example/acme/web:1\n',
-          'clusters/edge/cluster-image.json': JSON.stringify({
-            workspaceImages: {
-              'registry.example/acme/web': { from, project: 'web', target: 'container' },
-            },
-          }),
-        },
-        ['@nx-tools/nx-container@7.3.0', 'dotenv', 'tslib'],
-        ['@nx/js'],
-      );
-      await workspace.git('add', '-A');
-      await workspace.nx(['run', 'edge:lock-images'], env);
-      const build = async (): Promise<Readonly<Record<string, string>>> =>
-        tasksIn(await workspace.nx(['run-many', '-t', 'build-image', stream], env));
-      expect(await build()).toMatchObject({ 'web:container': 'run', 'edge:build-image': 'run' });
-      const id = await workspace.read('node_modules/.cache/nx-container/web/imageid');
-      expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
-      const first = await workspace.read('clusters/edge/dist/image.digest');
-      await workspace.write({ 'apps/web/README.md': 'not copied' });
-      expect(await build()).toMatchObject({ 'web:container': 'run', 'edge:build-image': 'cached' });
-      await workspace.write({ 'apps/web/main.js': 'second' });
-      expect(await build()).toMatchObject({ 'edge:build-image': 'run' });
-      expect(await workspace.read('clusters/edge/dist/image.digest')).not.toBe(first);
-    });
-  },
-);
+describe.runIf(!nxVersion.nx.startsWith('24.'))('a service that nx-container builds', () => {
+  test('goes into the cluster image, which is built again when its image is another one', async () => {
+    const outputs = ['{workspaceRoot}/node_modules/.cache/nx-container/{projectName}'];
+    const from = 'containers-storage:docker.io/web:dev';
+    const workspace = await workspaceIn(
+      'nx-container',
+      {
+        'nx.json': JSON.stringify({
+          ...settings,
+          plugins: [
+            { plugin: '@nx-tools/nx-container', options: { defaultEngine: 'podman' } },
+            { plugin: '@cluster-image/nx', options: { imageTargetName: false } },
+          ],
+          targetDefaults: { container: { outputs } },
+        }),
+        'apps/web/project.json': '{ "name": "web" }',
+        'apps/web/Dockerfile': 'FROM scratch\nCOPY apps/web/main.js /\n',
+        'apps/web/main.js': 'first',
+        'clusters/edge/project.json': '{ "name": "edge" }',
+        'clusters/edge/Kubefile': 'FROM scratch\nCOPY registry ./registry\n',
+        'clusters/edge/images/shim/list': 'registry.example/acme/web:1\n',
+        'clusters/edge/cluster-image.json': JSON.stringify({
+          workspaceImages: {
+            'registry.example/acme/web': { from, project: 'web', target: 'container' },
+          },
+        }),
+      },
+      ['@nx-tools/nx-container@7.3.0', 'dotenv', 'tslib', `@nx/js@${nxVersion.plugins}`],
+    );
+    await workspace.git('add', '-A');
+    await workspace.nx(['run', 'edge:lock-images'], env);
+    const build = async (): Promise<Readonly<Record<string, string>>> =>
+      tasksIn(await workspace.nx(['run-many', '-t', 'build-image', stream], env));
+    expect(await build()).toMatchObject({ 'web:container': 'run', 'edge:build-image': 'run' });
+    const id = await workspace.read('node_modules/.cache/nx-container/web/imageid');
+    expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
+    const first = await workspace.read('clusters/edge/dist/image.digest');
+    await workspace.write({ 'apps/web/README.md': 'not copied' });
+    expect(await build()).toMatchObject({ 'web:container': 'run', 'edge:build-image': 'cached' });
+    await workspace.write({ 'apps/web/main.js': 'second' });
+    expect(await build()).toMatchObject({ 'edge:build-image': 'run' });
+    expect(await workspace.read('clusters/edge/dist/image.digest')).not.toBe(first);
+  });
+});

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type NxWorkspace, newNxWorkspace, packPackages, tasksIn } from './support/nx-workspace.ts';
+import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { result } from './support/run.ts';
 
 const stream = '--outputStyle=stream';
@@ -13,7 +13,7 @@ let workspace: NxWorkspace;
 
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-  workspace = await newNxWorkspace(join(work, 'platforms'), await packPackages(work));
+  workspace = await newNxWorkspace(join(work, 'platforms'));
   await workspace.write({
     'cluster-image.json': JSON.stringify({ platforms: ['linux/amd64', 'linux/arm64'] }),
     'apps/api/project.json': '{ "name": "api" }',

@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['e2e/*.test.ts'],
+    globalSetup: ['e2e/support/shared.ts'],
     setupFiles: ['tools/testing/src/setup.ts'],
     fileParallelism: false,
     testTimeout: 180_000,

@@ -1,7 +1,11 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { inject } from 'vitest';
+import { installFlags, installInto } from './nx-template.ts';
+import { type NxVersion, nxVersion } from './nx-versions.ts';
 import { type Ran, root, run, succeed } from './run.ts';
+import { answering } from './terminal.ts';
 
 /** A throw-away Nx workspace with the packages of this repository installed as they are published. */
 export interface NxWorkspace {
@@ -10,43 +14,29 @@ export interface NxWorkspace {
   nx(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<string>;
   /** Runs nx to its end, whatever that is. */
   attempt(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ran>;
+  /** Runs nx in a terminal, with an answer to what it asks. */
+  answer(args: readonly string[], question: string, answer: string): Promise<string>;
+  /** Runs npm, which has to succeed. */
+  npm(...args: readonly string[]): Promise<string>;
   write(files: Readonly<Record<string, string>>): Promise<void>;
   read(path: string): Promise<string>;
   git(...args: readonly string[]): Promise<string>;
 }
 
-/**
- * Nx of another version than this repository's: `NX_VERSION=24.0.6`, and where the packages differ
- * `NX_DEVKIT_VERSION`.
- */
-async function versionOf(name: string, chosen: string | undefined): Promise<string> {
-  if (chosen !== undefined) return chosen;
-  const manifest = await readFile(join(root, 'node_modules', name, 'package.json'), 'utf8');
-  return JSON.parse(manifest).version;
+export interface NxWorkspaceOptions {
+  readonly version?: NxVersion;
+  /** Other packages, at versions of their own. */
+  readonly packages?: readonly string[];
+  /** The Node that runs Nx, as a path in the workspace; else that of the tests. */
+  readonly node?: string;
 }
 
-/** Packs the packages, once for all workspaces of a test file. */
-export async function packPackages(work: string): Promise<readonly string[]> {
-  const packages = join(work, 'packages');
-  await mkdir(packages, { recursive: true });
-  await succeed('npm', ['pack', '--workspaces', '--pack-destination', packages, '--silent']);
-  return (await readdir(packages))
-    .filter((name) => !/testing|helm/.test(name))
-    .map((name) => join(packages, name));
-}
-
-/**
- * @param directory where it goes; its caches and its store lie beside it
- * @param plugins other packages of Nx, at the same version
- */
+/** @param directory where it goes; its caches and its store lie beside it */
 export async function newNxWorkspace(
   directory: string,
-  tarballs: readonly string[],
-  plugins: readonly string[] = [],
+  { version = nxVersion, packages = [], node }: NxWorkspaceOptions = {},
 ): Promise<NxWorkspace> {
-  const { NX_VERSION, NX_DEVKIT_VERSION = NX_VERSION } = process.env;
-  const nxVersion = await versionOf('nx', NX_VERSION);
-  const devkitVersion = await versionOf('@nx/devkit', NX_DEVKIT_VERSION);
+  const program = node === undefined ? process.execPath : join(directory, node);
   const environment = {
     NX_DAEMON: 'false',
     NX_TUI: 'false',
@@ -54,14 +44,16 @@ export async function newNxWorkspace(
     // Nx remembers beside the cache what is in it; the one without the other restores nothing.
     NX_WORKSPACE_DATA_DIRECTORY: `${directory}-nx-data`,
     CLUSTER_IMAGE_STORE: `${directory}-store`,
-    PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}`,
+    // Nx runs itself again, by way of npx.
+    PATH: [dirname(program), join(root, 'node_modules/.bin'), process.env.PATH].join(':'),
   };
   const options = { cwd: directory, env: environment };
   const cli = join(directory, 'node_modules/nx/dist/bin/nx.js');
+  let clock = 1_000_000_000;
   const workspace: NxWorkspace = {
     root: directory,
     async attempt(args, env = {}) {
-      const ran = await run(process.execPath, [cli, ...args], {
+      const ran = await run(program, [cli, ...args], {
         cwd: directory,
         env: { ...environment, ...env },
       });
@@ -76,27 +68,28 @@ export async function newNxWorkspace(
       for (const [path, text] of Object.entries(files)) {
         await mkdir(dirname(join(directory, path)), { recursive: true });
         await writeFile(join(directory, path), text);
+        // Nx knows a file by its second, and does not see one that changes twice in it.
+        clock += 1;
+        await utimes(join(directory, path), clock, clock);
       }
     },
+    answer: (args, question, answer) =>
+      answering([program, cli, ...args].join(' '), question, answer, {
+        cwd: directory,
+        // Nx asks nothing where this is set.
+        env: { ...environment, CI: undefined },
+      }),
+    npm: (...args) => succeed('npm', [...args, ...installFlags], options),
     read: (path) => readFile(join(directory, path), 'utf8'),
     git: (...args) =>
       succeed('git', ['-c', 'user.name=e2e', '-c', 'user.email=e2e@example', ...args], options),
   };
   await workspace.write({
-    'package.json': '{ "name": "workspace", "private": true }\n',
     'nx.json': '{ "neverConnectToCloud": true, "analytics": false }\n',
     '.gitignore': 'node_modules\n.nx\ndist\n',
   });
+  await installInto(directory, inject('shared'), version, packages);
   await workspace.git('init', '-q', '-b', 'main');
-  const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const packages = [
-    `nx@${nxVersion}`,
-    `@nx/devkit@${devkitVersion}`,
-    // The last of them that can be installed; it goes with Nx 24 as well.
-    ...plugins.map((name) => `${name}@${nxVersion.startsWith('24.') ? '23.2.1' : devkitVersion}`),
-    ...tarballs,
-  ];
-  await succeed('npm', ['install', '-D', ...flags, ...packages], options);
   return workspace;
 }
 

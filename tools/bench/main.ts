@@ -1,14 +1,15 @@
 // Measures this project against the tools that people use today, in one run, on the same bytes:
 //
-//     npm run bench -- [--part pipeline|serving|proxying|scale|memory] [--rounds N] [--work DIR]
+//     npm run bench -- [--part pipeline|serving|proxying|scale|memory|nx] [--rounds N] [--work DIR]
 //
-// Needs root and what tools/install-e2e-tools.sh installs; `--part scale` needs neither. Absolute
+// Needs root and what tools/install-e2e-tools.sh installs; `--part scale` and `--part nx` need neither. Absolute
 // figures are those of the machine; the ratios are what counts.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { memory } from './memory.ts';
+import { nx } from './nx.ts';
 import { pipeline } from './pipeline.ts';
 import { proxying } from './proxying.ts';
 import { scale } from './scale.ts';
@@ -17,7 +18,7 @@ import type { Finding } from './stopwatch.ts';
 
 type Part = (rounds: number, work: string) => Promise<readonly Finding[]>;
 
-const parts: Readonly<Record<string, Part>> = { pipeline, serving, proxying, scale, memory };
+const parts: Readonly<Record<string, Part>> = { pipeline, serving, proxying, scale, memory, nx };
 
 const { values } = parseArgs({
   options: {

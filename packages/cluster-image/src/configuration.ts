@@ -26,15 +26,24 @@ export function registryUrl(text: string): URL | undefined {
   return isOne ? url : undefined;
 }
 
+const mirrorUrl = z
+  .string()
+  .refine((text) => registryUrl(text.replaceAll('{host}', 'host')) !== undefined, {
+    error:
+      'not the URL of a registry, which begins with http:// or https:// and holds no credentials',
+  })
+  .describe('URL of a registry that has copies; {host} stands for the host that is mirrored');
+
 const mirrorSchema = z
   .union([
-    z
-      .string()
-      .refine((text) => registryUrl(text.replaceAll('{host}', 'host')) !== undefined, {
-        error:
-          'not the URL of a registry, which begins with http:// or https:// and holds no credentials',
-      })
-      .describe('URL of a registry that has copies; {host} stands for the host that is mirrored'),
+    mirrorUrl,
+    z.strictObject({
+      url: mirrorUrl,
+      digestOnly: z
+        .boolean()
+        .default(false)
+        .describe('Do not ask it what a tag means, only for what is pinned'),
+    }),
     z.strictObject({
       endpointFile: z
         .string()
@@ -214,7 +223,7 @@ function withPaths(configuration: Configuration, path: string): Configuration {
       ...options,
       ...(options.mirrors && {
         mirrors: options.mirrors.map((mirror) =>
-          typeof mirror === 'string'
+          typeof mirror === 'string' || 'url' in mirror
             ? mirror
             : { ...mirror, endpointFile: resolve(path, mirror.endpointFile) },
         ),

@@ -49,9 +49,13 @@ export function hostsOf(
 
 function mirrorOf(configured: ConfiguredMirror, context: Context, patience: number): Mirror {
   if (typeof configured === 'string') {
+    return mirrorOf({ url: configured, digestOnly: false }, context, patience);
+  }
+  if ('url' in configured) {
+    const { url, digestOnly } = configured;
     return {
-      url: async (host) =>
-        urlOf(configured.replaceAll('{host}', hostPath(host)), configurationName),
+      url: async (host) => urlOf(url.replaceAll('{host}', hostPath(host)), configurationName),
+      digestOnly,
     };
   }
   const { endpointFile, path } = configured;

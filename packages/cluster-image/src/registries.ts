@@ -49,6 +49,8 @@ export interface ContextChoice {
   readonly platform: readonly string[];
   /** Of a context: all that its references mean, for whatever platform. */
   readonly all?: boolean;
+  /** Of a context: every image by the name that has its host, and by no other. */
+  readonly keepHosts?: boolean;
   /** Also what is about the images, which is nothing that a context pins. */
   readonly referrers?: boolean;
 }
@@ -108,15 +110,19 @@ async function open(
   workspace: Workspace,
   prepare: Prepare = async () => {},
 ): Promise<LocatedRegistry | NamedImage> {
+  const isContext = (await directory(workspace.path(text)).entry(''))?.type === 'directory';
+  if (isContext) return openContextRegistry(text, choice, workspace, prepare);
+  if (choice.keepHosts) {
+    throw new OciError('USAGE', `what ${text} names its images is for it to say`, {
+      hint: 'keepHosts is for the images of a context.',
+    });
+  }
   const remote = remoteRegistry(text, workspace);
   if (remote) return remote;
   if (text.startsWith('registry:')) {
     const layout = await openDirectory(text, workspace);
     return { name: text, registry: layout, referring: layout };
   }
-  const path = workspace.path(text);
-  const isDirectory = (await directory(path).entry(''))?.type === 'directory';
-  if (isDirectory) return openContextRegistry(text, choice, workspace, prepare);
   const image = await openImage(await givenLocation(text, workspace), workspace);
   return { name: text, image };
 }
@@ -156,7 +162,7 @@ export async function openDirectory(
 
 async function openContextRegistry(
   text: string,
-  { platform, all, referrers }: ContextChoice,
+  { platform, all, keepHosts, referrers }: ContextChoice,
   workspace: Workspace,
   prepare: Prepare,
 ): Promise<LocatedRegistry> {
@@ -188,7 +194,8 @@ async function openContextRegistry(
     { ...workspace, configuration },
   );
   await prepare(lockfile, context);
-  const placements = await placementsOf(lockfile, chosen, store, { ...configuration, whole: all });
+  const names = { keepHosts: keepHosts ? ('only' as const) : configuration.keepHosts, whole: all };
+  const placements = await placementsOf(lockfile, chosen, store, names);
   return { name: text, registry: placedRegistry(placements, store), isChosen: true };
 }
 

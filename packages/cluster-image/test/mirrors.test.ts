@@ -64,6 +64,13 @@ describe('what is special about registries', () => {
   });
 });
 
+test('a mirror may be one for what is pinned only', async () => {
+  const mirror = mirrorOf({ url: 'https://one.io/{host}', digestOnly: true });
+  expect((await mirror.url('a.io')).href).toBe('https://one.io/a.io');
+  expect(mirror.digestOnly).toBe(true);
+  expect(mirrorOf('https://one.io').digestOnly).toBe(false);
+});
+
 test('a host with a port is part of a path as a proxy has it', async () => {
   const mirror = mirrorOf('http://b.io/{host}/x');
   expect((await mirror.url('a.io:5000')).href).toBe('http://b.io/a.io_5000/x');

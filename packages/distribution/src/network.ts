@@ -34,6 +34,8 @@ export interface HostOptions {
 export interface Mirror {
   /** Its URL for images of a host; the path is put before repository names. Asked for when first needed. */
   url(host: string): Promise<URL>;
+  /** Whether it has no say in what a tag means. */
+  readonly digestOnly?: boolean;
 }
 
 export interface NetworkOptions extends TransportOptions {
@@ -132,7 +134,8 @@ export function network(options: NetworkOptions): Network {
       [
         ...mirrors.map((mirror) => async () => {
           const url = await mirror.url(host);
-          return remote(at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, '')));
+          const found = remote(at(url, url.host, url.pathname.replace(/^\/+|\/+$/g, '')));
+          return mirror.digestOnly ? byDigest(found) : found;
         }),
         ...(options.others ?? []).map((open) => async () => byDigest(await open())),
         async () => registry(host),

@@ -52,6 +52,26 @@ describe('everything upstream', () => {
     expect(await Array.fromAsync(upstream.repositories())).toEqual([name]);
   });
 
+  test('asks a mirror for digests only what a tag means not at all', async () => {
+    const [server, mirror] = [await faultRegistry(), await faultRegistry()];
+    const stale = imageFixture({ seed: 'stale' });
+    await putFixture(server.registry, 'team/app', image, '1.0');
+    for (const each of [image, stale]) await putFixture(mirror.registry, 'team/app', each, '1.0');
+    const mirrors = [{ url: async () => new URL(`http://${mirror.host}`), digestOnly: true }];
+    const { upstream, close } = network({
+      context: createContext(),
+      hosts: { [server.host]: { plainHttp: true, mirrors } },
+    });
+    onTestFinished(close);
+    const name = `${server.host}/team/app`;
+    expect((await upstream.resolve(name, '1.0'))?.digest).toBe(image.root.digest);
+    expect(mirror.log).toEqual([]);
+    expect((await upstream.resolve(name, image.root.digest))?.size).toBe(image.root.size);
+    expect((await upstream.manifest(name, image.root.digest))?.size).toBe(image.root.size);
+    expect(mirror.log.length).toBeGreaterThan(0);
+    expect(server.log).toHaveLength(1);
+  });
+
   test.each(['nginx', '../x/y', 'host/..', 'host/A', 'me:canary@host/x', ''])(
     'C20 has no repository %j',
     async (name) => {

@@ -21,9 +21,9 @@ export interface PlacedName {
 export interface NameOptions {
   /**
    * Gives every image the name with its host as well; two that would share one without have only
-   * that.
+   * that. With `only`, no name is without.
    */
-  readonly keepHosts?: boolean | undefined;
+  readonly keepHosts?: boolean | 'only' | undefined;
   /** Has every tag name what is pinned, an index with all of its children included. */
   readonly whole?: boolean | undefined;
 }
@@ -46,10 +46,15 @@ export function placedNames(
   const pinned = Object.entries(images)
     .sort(([a], [b]) => compareBytes(a, b))
     .map(([reference, image]) => nameOf(reference, image, platform, isWhole));
+  const whole = keepHosts ? settled(pinned.map(withHost), true).owners : [];
+  if (keepHosts === 'only') return sorted(whole);
   const { owners, contested } = settled(pinned, !keepHosts);
   const short = owners.filter((name) => !contested.has(nameText(name)));
-  const whole = keepHosts ? settled(pinned.map(withHost), true).owners : [];
-  return [...short, ...whole].sort(
+  return sorted([...short, ...whole]);
+}
+
+function sorted(names: readonly PlacedName[]): readonly PlacedName[] {
+  return [...names].sort(
     (a, b) => compareBytes(a.repository, b.repository) || compareBytes(a.tag, b.tag),
   );
 }

@@ -32,6 +32,12 @@ const options = commonOptions.extend({
     .boolean()
     .default(false)
     .describe('Bring every index with the images of all platforms; registries are so by default'),
+  keepHosts: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Name the images of a context with their hosts, as a mirror with {host} in its URL is asked for them',
+    ),
   referrers: z
     .boolean()
     .default(false)

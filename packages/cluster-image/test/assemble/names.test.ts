@@ -49,6 +49,15 @@ describe('with hosts kept', () => {
     });
   });
 
+  test('and only so, one that no other has the name of has one name', () => {
+    const pins = { 'docker.io/a/b:v1': one, 'quay.io/a/b:v1': other, 'quay.io/c:v2': one };
+    expect(names(pins, { keepHosts: 'only' })).toEqual({
+      'docker.io/a/b:v1': 'one',
+      'quay.io/a/b:v1': 'other',
+      'quay.io/c:v2': 'one',
+    });
+  });
+
   test('one image on two hosts has all three names', () => {
     const pins = { 'docker.io/a/b:v1': one, 'quay.io/a/b:v1': one };
     expect(Object.keys(names(pins, { keepHosts }))).toEqual([

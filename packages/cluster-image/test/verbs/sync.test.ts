@@ -58,6 +58,18 @@ describe('sync brings every image', () => {
     expect(here.upstream.log.length).toBe(asked);
   });
 
+  test('of a context by names with hosts, where that is asked', async () => {
+    const here = await locked();
+    const options = { to: 'registry:out', keepHosts: true, plainHttp: [here.host] };
+    const synced = await here.run(syncVerb, { from: 'cluster', ...options });
+    const host = here.host.replace(':', '_');
+    expect(brought(synced)).toEqual(
+      images.map((image) => ({ ...image, repository: `${host}/${image.repository}` })),
+    );
+    const again = here.run(syncVerb, { ...options, from: 'registry:out', to: 'registry:other' });
+    expect(await failureOf(again)).toMatchObject({ code: 'USAGE' });
+  });
+
   test.each(['cluster', 'built:1', 'oci-archive:x.tar', 'registry:dir'])(
     'of %s into a remote registry, below a prefix',
     async (from) => {

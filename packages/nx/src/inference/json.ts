@@ -1,7 +1,8 @@
 /** What a JSON text holds; undefined for what is none. What is wrong with it is for others to tell. */
 export function jsonIn(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
   try {
-    return JSON.parse(text ?? '');
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
