@@ -81,21 +81,28 @@ describe.each(nxVersions)('with Nx $nx, a service that @nx/docker builds', (vers
         analytics: false,
         plugins,
         targetDefaults,
+        sync: { globalGenerators: ['@cluster-image/nx:sync'] },
+        release: { docker: { registryUrl: 'registry.example' } },
       }),
-      'apps/web/project.json': '{ "name": "web" }',
+      'apps/web/project.json': JSON.stringify({
+        name: 'web',
+        release: { docker: { repositoryName: 'acme/web' } },
+      }),
       'apps/web/Dockerfile': 'FROM scratch\nCOPY main.js /\n',
       'apps/web/main.js': 'first',
       'apps/web/dist/.keep': '',
       ...cluster('edge', ['web']),
-      'clusters/edge/cluster-image.json': JSON.stringify({
-        workspaceImages: { 'registry.example/acme/web': from },
-      }),
+      'clusters/edge/cluster-image.json': '{}',
     });
     await workspace.git('add', '-A');
     const env = { DOCKER_HOST: docker.address, DOCKER_BUILDKIT: '0' };
     const build = async (): Promise<Readonly<Record<string, string>>> =>
       tasksIn(await workspace.nx(['run-many', '-t', 'build-image', stream], env));
-    await workspace.nx(['run', 'edge:lock-images'], env);
+    // By the name under which nx release would publish it.
+    await workspace.nx(['sync'], env);
+    expect(JSON.parse(await workspace.read('clusters/edge/cluster-image.json'))).toEqual({
+      workspaceImages: { 'registry.example/acme/web': from },
+    });
     expect(await build()).toMatchObject({ 'web:docker:build': 'run', 'edge:build-image': 'run' });
     const first = await workspace.read('clusters/edge/dist/image.digest');
     await workspace.write({ 'apps/web/README.md': 'not copied' });
