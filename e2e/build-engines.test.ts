@@ -70,7 +70,7 @@ beforeAll(async () => {
     'storage.conf': `[storage]\ndriver = "vfs"\ngraphroot = "${at('graph')}"\nrunroot = "${at('run')}"\n`,
     'cluster-image.json': settings,
     'shell/Dockerfile': 'FROM scratch\nCOPY . /\nENV PATH=/bin\n',
-    'api/Dockerfile': `FROM ${host}/team/shell:1\nRUN echo made > /made\n`,
+    'api/Dockerfile': `FROM ${host}/team/shell:1\nRUN read which < /which; echo made of $which > /made\n`,
     'cluster/Kubefile': [
       'ARG BASE=team/shell',
       `FROM ${host}/\${BASE}:1`,
@@ -89,6 +89,7 @@ beforeAll(async () => {
   await pushShell('team/app:1', 'app\n');
   await pushShell('team/shell:1', 'first\n');
   await result(['lock', at('cluster')], { env });
+  await result(['lock', at('api'), '--bare'], { env });
   await result(['sync', at('cluster'), `registry:${at('expected')}`], { env });
   // What was pinned is what is built upon, whatever the tag is now.
   await pushShell('team/shell:1', 'second\n');
@@ -114,7 +115,7 @@ describe.each(engines)('%s', (engine, list) => {
     const pushed = await result(['push', `oci:${thin}`, there], { cwd: work, env });
     expect(pushed.digest).toBe(built.digest);
     await unpackedBy(name, at(`${engine}/files`));
-    expect(await succeed('cat', [at(`${engine}/files/made`)])).toBe('made\n');
+    expect(await succeed('cat', [at(`${engine}/files/made`)])).toBe('made of first\n');
   });
 
   test('builds a cluster image whose Kubefile has RUN, and brings no image inside of it', async () => {

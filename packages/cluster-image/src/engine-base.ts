@@ -1,4 +1,4 @@
-import { posix } from 'node:path';
+import { join, posix } from 'node:path';
 import {
   bytes,
   describe,
@@ -11,11 +11,12 @@ import {
   type Tree,
   type TreeEntry,
 } from '@cluster-image/oci';
-import { asDirectory } from '@cluster-image/storage';
+import { asDirectory, type VirtualImage } from '@cluster-image/storage';
 import { registryDirectory } from './assemble/assemble.ts';
 import { ignoreFilesOf, type Source } from './assemble/source.ts';
 import { cache } from './cache.ts';
 import { type EngineName, engineBuild, keeperOf } from './engine-build.ts';
+import { followed } from './follow.ts';
 import { hostPath } from './host-path.ts';
 import { deliver, openImage } from './images.ts';
 import { type Kubefile, textOfKubefile } from './kubefile/kubefile.ts';
@@ -26,20 +27,24 @@ import { partsRegistry, storedParts } from './parts.ts';
 import { silent } from './workshop.ts';
 import type { Workspace } from './workspace.ts';
 
-export interface EngineBaseJob {
+/** What an engine is to build. */
+export interface EngineJob {
   /** The context. */
   readonly tree: Tree;
   readonly kubefile: Kubefile;
-  /** What the build file may copy. */
-  readonly source: Source;
   readonly lockfile: Lockfile;
   /** The bases that the workspace builds, and no registry has. */
   readonly builtHere: ReadonlySet<string>;
-  /** What the cluster image is to be called. */
+  /** What the image is to be called. */
   readonly reference: Reference;
   readonly platform: Platform;
   readonly buildArguments: Readonly<Record<string, string>>;
   readonly engineArguments: readonly string[];
+}
+
+export interface EngineBaseJob extends EngineJob {
+  /** What the build file may copy. */
+  readonly source: Source;
 }
 
 /** An image that a cluster image is made upon. */
@@ -60,27 +65,73 @@ export async function engineBase(
   job: EngineBaseJob,
   workspace: Workspace,
 ): Promise<EngineBase> {
-  const { tree, kubefile, platform, buildArguments, engineArguments } = job;
-  requireForEngines(kubefile);
-  const text = await textOfKubefile(tree, kubefile);
-  await cacheBases(job, workspace);
-  const names = await namesOfBases(engine, job, workspace);
-  const pinned = withOtherBases(text, kubefile, buildArguments, (base) => names.get(base) ?? base);
-  const name = posix.basename(kubefile.path);
-  const buildFile = { type: 'file', path: name, mode: 0o644, content: bytes(pinned) } as const;
+  const { kubefile, platform } = job;
+  const buildFile = fileEntry(
+    posix.basename(kubefile.path),
+    await pinnedText(engine, job, workspace),
+  );
+  await cacheConfigs(job, workspace);
   const reference = nameForEngine(job.reference, job.reference.tag ?? 'latest');
   const image = await asDirectory([buildFile], (beside) =>
-    asDirectory(contextOf(job), (path) => {
-      const file = posix.join(beside, name);
-      const build = { path, file, reference, platform, buildArguments, engineArguments };
-      return engineBuild(engine, build, workspace);
-    }),
+    asDirectory(contextOf(job), (path) =>
+      engineBuild(
+        engine,
+        { ...job, path, file: join(beside, buildFile.path), reference },
+        workspace,
+      ),
+    ),
   );
   const { root } = image;
   if (root.kind !== 'image') throw new OciError('TOOL', `${engine} built several images`);
   const { digest, mediaType, size } = describe(root);
   const manifests = { [formatPlatform(platform)]: { digest, size } };
   return { reference: formatReference(reference), pin: { digest, mediaType, size, manifests } };
+}
+
+/**
+ * Has a container engine do all that a build file says, upon what the lockfile pins. Throws as
+ * `engineBase` does.
+ *
+ * @param path the directory of the context, which the engine gets as it is
+ */
+export async function engineImage(
+  engine: EngineName,
+  job: EngineJob,
+  path: string,
+  workspace: Workspace,
+): Promise<VirtualImage> {
+  const { tree, kubefile, lockfile } = job;
+  const text = await pinnedText(engine, job, workspace);
+  if (Object.keys(lockfile.bases).length === 0) {
+    return engineBuild(engine, { ...job, path, file: join(path, kubefile.path) }, workspace);
+  }
+  const name = posix.basename(kubefile.path);
+  const beside = [fileEntry(name, text)];
+  // The build file is elsewhere then, and what it alone leaves out of the context with it.
+  for (const ending of ['.dockerignore', '.containerignore']) {
+    const ignored = await followed(tree, `${kubefile.path}${ending}`);
+    if (ignored) beside.push({ ...ignored, path: `${name}${ending}` });
+  }
+  return asDirectory(beside, (directory) =>
+    engineBuild(engine, { ...job, path, file: join(directory, name) }, workspace),
+  );
+}
+
+/** The build file as the engine is to read it, built upon what the lockfile pins. */
+async function pinnedText(
+  engine: EngineName,
+  job: EngineJob,
+  workspace: Workspace,
+): Promise<string> {
+  const { tree, kubefile, buildArguments } = job;
+  requireForEngines(kubefile);
+  const text = await textOfKubefile(tree, kubefile);
+  const names = await namesOfBases(engine, job, workspace);
+  return withOtherBases(text, kubefile, buildArguments, (base) => names.get(base) ?? base);
+}
+
+function fileEntry(path: string, text: string): TreeEntry {
+  return { type: 'file', path, mode: 0o644, content: bytes(text) };
 }
 
 /** What images are called in an engine that are nobody's business there. */
@@ -103,40 +154,44 @@ function contextOf({ source, kubefile }: EngineBaseJob): readonly TreeEntry[] {
     : [...entries, { type: 'directory', path: registryDirectory, mode: 0o755 }];
 }
 
-/** Of those that a registry has, their configs are enough; the engine fetches the rest itself. */
-async function cacheBases(job: EngineBaseJob, workspace: Workspace): Promise<void> {
-  const { store, network, engines, context } = workspace;
-  const sources = { upstream: network.upstream, tree: job.tree, engines };
-  const some = (isMeant: (base: string) => boolean): Lockfile => {
-    const bases = Object.entries(job.lockfile.bases).filter(([base]) => isMeant(base));
-    return { ...job.lockfile, images: {}, bases: Object.fromEntries(bases) };
-  };
-  const parts = { registry: partsRegistry(storedParts(store)), wants: () => false };
-  await cache(
-    some((base) => isHere(base, job)),
-    store,
-    sources,
-    silent(context),
-  );
-  await cache(
-    some((base) => !isHere(base, job)),
-    parts,
-    sources,
-    silent(context),
-  );
+/** Brings manifests and configs of the bases that a registry has; the engine fetches the rest itself. */
+async function cacheConfigs(job: EngineJob, workspace: Workspace): Promise<void> {
+  const parts = partsRegistry(storedParts(workspace.store));
+  const bases = basesOf(job, (base) => !isHere(base, job));
+  await cacheBases(bases, { registry: parts, wants: () => false }, job, workspace);
 }
 
-function isHere(base: string, { lockfile, builtHere }: EngineBaseJob): boolean {
+async function cacheBases(
+  bases: Lockfile,
+  into: Parameters<typeof cache>[1],
+  { tree }: EngineJob,
+  { network, engines, context }: Workspace,
+): Promise<void> {
+  await cache(bases, into, { upstream: network.upstream, tree, engines }, silent(context));
+}
+
+function basesOf({ lockfile }: EngineJob, isMeant: (base: string) => boolean): Lockfile {
+  const bases = Object.entries(lockfile.bases).filter(([base]) => isMeant(base));
+  return { ...lockfile, images: {}, bases: Object.fromEntries(bases) };
+}
+
+function isHere(base: string, { lockfile, builtHere }: EngineJob): boolean {
   return builtHere.has(base) || lockfile.bases[base]?.archive !== undefined;
 }
 
 /** What the engine is told to build upon: the pins, and of what no registry has, images handed over to it. */
 async function namesOfBases(
   engine: EngineName,
-  job: EngineBaseJob,
+  job: EngineJob,
   workspace: Workspace,
 ): Promise<ReadonlyMap<string, string>> {
   const names = new Map<string, string>();
+  await cacheBases(
+    basesOf(job, (base) => isHere(base, job)),
+    workspace.store,
+    job,
+    workspace,
+  );
   for (const [base, { digest, manifests }] of Object.entries(job.lockfile.bases)) {
     const { tag: _, ...image } = parseReference(base);
     const pinned = { ...image, digest };

@@ -53,8 +53,7 @@ export interface EngineBuild {
   readonly file: string;
   /** What the engine and the store call the image. */
   readonly reference: Reference;
-  /** Where there is none, the engine builds for the machine it runs on. */
-  readonly platform: Platform | undefined;
+  readonly platform: Platform;
   readonly buildArguments: Readonly<Record<string, string>>;
   /** Further arguments, passed on as they are. */
   readonly engineArguments: readonly string[];
@@ -80,7 +79,7 @@ export async function engineBuild(
   await runEngine(engines[engine], argumentsOf(build), workspace);
   const source = await openImage({ kind: keeperOf(engine), reference }, workspace);
   const image = await withoutLayers(source, reference);
-  if (platform) requirePlatform(image, platform, engine);
+  requirePlatform(image, platform, engine);
   await deliver(source, { kind: 'store', reference }, workspace);
   return image;
 }
@@ -90,7 +89,7 @@ function argumentsOf(build: EngineBuild): readonly string[] {
   const values = Object.entries(buildArguments).map(([name, value]) => `${name}=${value}`);
   return [
     ...['--file', file, '--tag', formatReference(reference)],
-    ...(platform ? ['--platform', formatPlatform(platform)] : []),
+    ...['--platform', formatPlatform(platform)],
     ...values.flatMap((value) => ['--build-arg', value]),
     ...engineArguments,
     path,

@@ -1,4 +1,4 @@
-export { type Context, codeOf, nameOf, parseReference } from '@cluster-image/oci';
+export { type Context, nameOf, parseReference } from '@cluster-image/oci';
 export { isDeliverable } from './completeness.ts';
 export { configurationSchema } from './configuration.ts';
 export type { Discovery, Found, Origin } from './discover/discovery.ts';
@@ -11,9 +11,8 @@ export { newContext } from './scaffold.ts';
 export { formatSize } from './sizes.ts';
 export { buildVerb } from './verbs/build.ts';
 export { cacheVerb } from './verbs/cache.ts';
-export { discoverVerb } from './verbs/discover.ts';
 export { indexVerb } from './verbs/image-index.ts';
-export { lockfileText, lockVerb } from './verbs/lock.ts';
+export { lockStep, lockVerb } from './verbs/lock.ts';
 export { serveVerb } from './verbs/serve.ts';
 export { syncVerb } from './verbs/sync.ts';
 export { pushVerb, saveVerb } from './verbs/transfer.ts';

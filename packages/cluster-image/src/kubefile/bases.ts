@@ -10,9 +10,13 @@ import {
 } from './kubefile.ts';
 import { expand, type Scope } from './words.ts';
 
-/** What an image is built upon: nothing, another image, or an earlier stage of the same file. */
+/**
+ * What an image is built upon: nothing, another image, or an earlier stage of the same file. Which image
+ * that is may depend on the platform, by a variable that container engines set.
+ */
 export type Base =
   | { readonly kind: 'scratch' }
+  | { readonly kind: 'varying'; readonly variable: string }
   | { readonly kind: 'image'; readonly reference: string }
   | { readonly kind: 'stage'; readonly index: number };
 
@@ -84,19 +88,14 @@ function stageOf(
 }
 
 function baseOf(
-  { flags, text }: Instruction,
+  { text }: Instruction,
   image: string,
   stages: readonly Stage[],
   { fault, lookup }: Scope,
 ): Base {
-  const [flag] = flags.keys();
   const [, variable] = /\$\{?((?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT))\b/.exec(text) ?? [];
-  const asked = flag === undefined ? variable && lookup(variable) === undefined : true;
-  if (asked) {
-    const hint = 'The base is always taken for the platform that is built.';
-    const what = flag === undefined ? `$${variable} in FROM` : `FROM --${flag}`;
-    throw fault(`${what} is not supported`, hint, 'UNSUPPORTED');
-  }
+  if (variable !== undefined && lookup(variable) === undefined)
+    return { kind: 'varying', variable };
   const index = stages.findIndex(({ name }) => name === image.toLowerCase());
   if (index >= 0) return { kind: 'stage', index };
   if (image === 'scratch') return { kind: 'scratch' };
@@ -105,6 +104,21 @@ function baseOf(
   } catch (error) {
     if (!(error instanceof OciError)) throw error;
     throw fault(error.message);
+  }
+}
+
+/** Throws UNSUPPORTED where a base is not simply the image for the platform that is built, naming the line. */
+export function requirePlainBases(
+  kubefile: Kubefile,
+  buildArguments: Readonly<Record<string, string>>,
+): void {
+  for (const { base, from } of stagesOf(kubefile, buildArguments)) {
+    const [flag] = from.flags.keys();
+    if (flag === undefined && base.kind !== 'varying') continue;
+    const what = base.kind === 'varying' ? `$${base.variable} in FROM` : `FROM --${flag}`;
+    const hint =
+      'The base is always taken for the platform that is built, unless an engine builds.';
+    throw kubefileError(kubefile, from.line, 'UNSUPPORTED', `${what} is not supported`, hint);
   }
 }
 

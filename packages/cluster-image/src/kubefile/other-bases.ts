@@ -18,7 +18,9 @@ export function withOtherBases(
     if (base.kind !== 'image') continue;
     const [, as] = /\s(AS\s+\S+)$/i.exec(from.text) ?? [];
     lines.fill('', from.line - 1, lastLine(lines, from.line, kubefile.escapeSign));
-    lines[from.line - 1] = ['FROM', nameOf(base.reference), ...(as ? [as] : [])].join(' ');
+    const flags = [...from.flags].map(([name, value]) => `--${name}=${value}`);
+    const words = ['FROM', ...flags, nameOf(base.reference), ...(as ? [as] : [])];
+    lines[from.line - 1] = words.join(' ');
   }
   return lines.join('\n');
 }

@@ -4,25 +4,19 @@ import { z } from 'zod';
 import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
 import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts';
-import { type ContextDirectory, lockedContext, openContext } from '../context-directory.ts';
+import { type ContextDirectory, openContext } from '../context-directory.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
 import { engineNames } from '../engine-build.ts';
 import type { LocatedImage } from '../images.ts';
+import { requirePlainBases } from '../kubefile/bases.ts';
 import { readKubefile } from '../kubefile/kubefile.ts';
 import { requireSupported } from '../kubefile/supported.ts';
 import { parseLocation, parseTarget, type Target } from '../location.ts';
-import { lockCommand } from '../lock/check.ts';
 import { openWorkshop } from '../open-workshop.ts';
-import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
-import {
-  builtBy,
-  builtIn,
-  type Job,
-  type Made,
-  madeByEngine,
-  requireUsable,
-} from './build-by-engine.ts';
+import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
+import { builtBy, madeByEngine } from './build-by-engine.ts';
+import { type LockedJob, lockedJob, type Made, requireUsable } from './build-job.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import {
   handOver,
@@ -99,10 +93,15 @@ export const buildVerb: Verb<typeof options, Built> = {
       const kubefile = await readKubefile(opened.tree, given.file);
       const job = { given, targets, reference, opened, kubefile };
       requireUsable(job, workspace);
+      if (given.engine === 'native') {
+        requireSupported(kubefile);
+        requirePlainBases(kubefile, buildArgumentsOf(given.buildArg, workspace.configuration));
+      }
+      const locked = await lockedJob(job, workspace);
       const { image, sources, images, fetched } =
         given.engine === 'native' || !given.bare
-          ? await assembled(job, workspace)
-          : await builtBy(given.engine, job, workspace);
+          ? await assembled(locked, workspace)
+          : await builtBy(given.engine, locked, workspace);
       const isStored = !given.noStore;
       const made = { image, sources, reference, targets, isStored, ...mountable(given.since) };
       return { ...(await handOver(made, given, workspace)), images, fetched };
@@ -110,30 +109,13 @@ export const buildVerb: Verb<typeof options, Built> = {
   lines: (built) => outcomeLines('built', built, `with ${built.images} images`),
 };
 
-async function assembled(
-  { given, targets, reference, opened, kubefile }: Job,
-  workspace: Workspace,
-): Promise<Made> {
+async function assembled(job: LockedJob, workspace: Workspace): Promise<Made> {
+  const { given, targets, reference, opened, kubefile } = job;
+  const { lockfile, directory, discovery, platforms, buildArguments } = job;
   const { configuration, store } = workspace;
-  const platforms = platformsOf(given.platform, configuration);
-  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  if (given.engine === 'native') requireSupported(kubefile);
-  const { lockfile, directory, discovery } = await lockedContext(
-    opened,
-    {
-      file: given.file,
-      bare: given.bare,
-      platforms,
-      buildArguments,
-      command: lockCommand(given),
-      leavesNothing: given.noStore,
-    },
-    workspace,
-  );
   const maxLayers = given.maxLayers ?? configuration.maxLayers ?? defaultMaxLayers;
   const source = await sourceOf(directory, kubefile.path, given, targets, workspace);
-  const ahead = { lockfile, source, builtHere: builtIn(discovery), platforms, buildArguments };
-  const made = await madeByEngine({ given, reference, opened, kubefile }, ahead, workspace);
+  const made = await madeByEngine(job, source, workspace);
   const bases = made && { [made.reference]: made.pin };
   // The layers of other bases are in that one.
   const wanted = { ...lockfile, bases: bases ?? lockfile.bases };

@@ -2,24 +2,14 @@ import { join, posix } from 'node:path';
 import { bytes, type Context, formatReference, OciError, parseReference } from '@cluster-image/oci';
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
-import { placedNames } from '../assemble/names.ts';
 import type { RemoteChart } from '../charts/remote-chart.ts';
-import { contextCharts } from '../context-charts.ts';
-import { discoverIn, openContext } from '../context-directory.ts';
 import type { Discovery } from '../discover/discovery.ts';
 import type { Environment } from '../environment.ts';
-import { lockCharts, requirePinnedCharts, unusedCharts } from '../lock/charts.ts';
-import {
-  driftOf,
-  lockCommand,
-  requirePinned,
-  requireResolved,
-  requireUsed,
-  tellSuspects,
-} from '../lock/check.ts';
-import { lock } from '../lock/lock.ts';
-import { formatLockfile, type Lockfile, lockfileName, readLockfile } from '../lock/lockfile.ts';
-import { commonOptions, platformsOf, type Workspace, withWorkspace } from '../workspace.ts';
+import { lockCommand } from '../lock/check.ts';
+import { type Lockfile, lockfileName } from '../lock/lockfile.ts';
+import { type Asked, type Looked, look, relock, requireInStep } from '../lock/relock.ts';
+import { commonOptions, type Workspace, withWorkspace } from '../workspace.ts';
+import { withBuilt } from '../workspace-images.ts';
 import { buildArgumentsOf, contextOptions, platformOption } from './context-options.ts';
 import type { Verb } from './verb.ts';
 
@@ -69,10 +59,22 @@ export const lockVerb: Verb<typeof options, Locked> = {
       });
     }
     return withWorkspace(environment, given, context, given.context, async (workspace) => {
-      const { text, ...locked } = await relock(given, workspace, context);
+      const looked = await look(askedOf(given, workspace), workspace);
+      const { discovery, existing, wanted } = looked;
+      if (given.check) {
+        requireInStep(looked);
+        return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
+      }
+      const update = given.update ? movable(given.references, discovery, wanted) : [];
+      const { lockfile, text } = await relock(looked, update, workspace, context);
       const path = join(workspace.path(given.context), lockfileName);
       if (text !== undefined) await saveFile(path, bytes(text));
-      return locked;
+      return {
+        lockfile: lockfileName,
+        images: Object.keys(lockfile.images).length,
+        ...(wanted.length > 0 && { charts: wanted.length }),
+        changes: changesBetween(existing, lockfile),
+      };
     });
   },
   lines: ({ lockfile, images, charts, changes }) => [
@@ -84,70 +86,62 @@ export const lockVerb: Verb<typeof options, Locked> = {
   ],
 };
 
+/** What it takes to have a context and its lockfile in step. */
+export interface Step {
+  /** Images that are built here and that nobody has said so of yet: their locations by name. */
+  readonly built: Readonly<Record<string, string>>;
+  /** Why the lockfile does not fit. */
+  readonly drift?: string;
+  /** The lockfile as it should be, where that is not what it is. */
+  readonly text?: string | undefined;
+}
+
 /**
- * The text of the lockfile that a context should have, without writing it; undefined where it is the one
- * it has. Throws as the verb does.
+ * Looks once what a context and its lockfile are out of step in. Registries are asked only for what is
+ * not pinned; nothing is written. Throws as the verb does, but not for drift.
  *
- * @param built images that the workspace builds beside those of the configuration, by name
+ * @param builtHere which of these references are images of the workspace: their locations by name
  */
-export async function lockfileText(
+export async function lockStep(
   given: z.infer<typeof options>,
   environment: Environment,
   context: Context,
-  built: Readonly<Record<string, string>> = {},
-): Promise<string | undefined> {
+  builtHere: (references: readonly string[]) => Readonly<Record<string, string>>,
+): Promise<Step> {
   return withWorkspace(environment, given, context, given.context, async (workspace) => {
-    const { configuration } = workspace;
-    const workspaceImages = { ...built, ...configuration.workspaceImages };
-    const assumed = { ...workspace, configuration: { ...configuration, workspaceImages } };
-    const { text } = await relock(given, assumed, context);
-    return text;
+    const found = await look(askedOf({ ...given, check: false }, workspace), workspace);
+    const { images, bases } = found.discovery;
+    const built = builtHere([...images, ...bases].map(({ reference }) => reference));
+    const discovery = withBuilt(found.discovery, { workspaceImages: built });
+    const looked = { ...found, discovery };
+    const drift = driftIn(looked);
+    if (drift === undefined && Object.keys(built).length === 0) return { built };
+    const { text } = await relock(looked, [], workspace, context);
+    return { built, ...(drift !== undefined && { drift }), text };
   });
 }
 
-/** What a lockfile comes to, and its text where that is not what it was. */
-async function relock(
-  given: z.infer<typeof options>,
-  workspace: Workspace,
-  context: Context,
-): Promise<Locked & { readonly text?: string }> {
-  const { configuration, network, engines } = workspace;
-  const opened = await openContext(workspace.path(given.context));
-  const existing = await readLockfile(opened.tree);
-  const { wanted, sources: chartSources, place } = await contextCharts(opened, workspace);
-  const command = lockCommand(given);
-  const charts = given.check
-    ? requirePinnedCharts(wanted, existing?.charts, command)
-    : await lockCharts(wanted, existing?.charts, chartSources, movableCharts(given, wanted));
-  const directory = await place(charts);
-  const buildArguments = buildArgumentsOf(given.buildArg, configuration);
-  const platforms = platformsOf(given.platform, configuration);
-  const asked = { ...given, buildArguments, platforms };
-  const discovery = await discoverIn(directory, asked, workspace);
-  requireResolved(discovery);
-  tellSuspects(discovery, configuration, workspace.context);
-  if (given.check) {
-    const drift = driftOf(discovery, existing, platforms);
-    requirePinned(drift, command);
-    const unused = [...drift.unused, ...unusedCharts(existing, charts)];
-    requireUsed({ ...drift, unused }, command);
-    return { lockfile: lockfileName, images: discovery.images.length, changes: [] };
+/** Why a lockfile does not fit; undefined where it does. */
+function driftIn(looked: Looked): string | undefined {
+  try {
+    requireInStep(looked);
+    return undefined;
+  } catch (error) {
+    if (error instanceof OciError && error.code === 'LOCK_DRIFT') return error.message;
+    throw error;
   }
-  const total = discovery.images.length + discovery.bases.length;
-  context.report({ type: 'stage', name: 'lock', total });
-  const update = given.update ? movable(given.references, discovery, wanted) : [];
-  const sources = { upstream: network.upstream, tree: directory.tree, engines };
-  const images = await lock(discovery, existing, sources, { platforms, update }, workspace.context);
-  const locked = { ...images, charts };
-  // What could not be built is not pinned.
-  for (const platform of platforms) placedNames(locked, platform, configuration);
-  const text = formatLockfile(locked);
+}
+
+function askedOf(given: z.infer<typeof options>, { configuration }: Workspace): Asked {
+  const { context: path, file, bare, platform, buildArg, check } = given;
   return {
-    lockfile: lockfileName,
-    images: Object.keys(locked.images).length,
-    ...(wanted.length > 0 && { charts: wanted.length }),
-    changes: changesBetween(existing, locked),
-    ...((!existing || formatLockfile(existing) !== text) && { text }),
+    path,
+    file,
+    bare,
+    platform,
+    buildArguments: buildArgumentsOf(buildArg, configuration),
+    command: lockCommand(given),
+    ...(!check && { movableCharts: (wanted) => movableCharts(given, wanted) }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { directory } from '@cluster-image/storage';
 import { describe, expect, test } from 'vitest';
-import { argumentOf, findBases, stagesOf } from '../../src/kubefile/bases.ts';
+import { argumentOf, findBases, requirePlainBases, stagesOf } from '../../src/kubefile/bases.ts';
 import { parseKubefile } from '../../src/kubefile/kubefile.ts';
 import { contextDirectory } from '../context.ts';
 
@@ -67,14 +67,23 @@ describe('a stage is built upon', () => {
     ['FROM --platform=linux/amd64 a', 'FROM --platform'],
     ['FROM a:$TARGETARCH', '$TARGETARCH in FROM'],
     [`FROM a:${dollar}{BUILDOS}`, '$BUILDOS in FROM'],
-  ])('%s is not supported', (text, what) => {
-    expect(() => stages(text)).toThrow(
+  ])('%s is left to engines', (text, what) => {
+    const kubefile = parseKubefile('Kubefile', text);
+    expect(() => requirePlainBases(kubefile, {})).toThrow(
       expect.objectContaining({
         code: 'UNSUPPORTED',
         message: `Kubefile:1: ${what} is not supported`,
-        hint: 'The base is always taken for the platform that is built.',
+        hint: 'The base is always taken for the platform that is built, unless an engine builds.',
       }),
     );
+    const plain = 'ARG TARGETARCH=arm\nFROM a:$TARGETARCH';
+    requirePlainBases(parseKubefile('Kubefile', plain), {});
+  });
+
+  test('an image that only engines know, which is none to pin', () => {
+    expect(
+      bases(`FROM --platform=$BUILDPLATFORM a AS x\nFROM b-${dollar}{TARGETARCH}\nFROM x`),
+    ).toEqual(['docker.io/library/a:latest', 'varying', 0]);
   });
 });
 

@@ -39,6 +39,13 @@ describe('a build file is built upon other images', () => {
     );
   });
 
+  test('for the platform that is said, and not where only the engine knows which', () => {
+    const varying = 'FROM base-$TARGETARCH\n';
+    expect(pinned(`FROM --platform=$BUILDPLATFORM base AS x\n${varying}`)).toBe(
+      `FROM --platform=$BUILDPLATFORM docker.io/library/base:latest! AS x\n${varying}`,
+    );
+  });
+
   test('but not where a script that it runs says FROM', () => {
     const script = 'RUN <<EOF\nFROM x\nEOF\n';
     expect(pinned(`FROM base\n${script}`)).toBe(`FROM docker.io/library/base:latest!\n${script}`);

@@ -141,6 +141,38 @@ esac`;
   });
 });
 
+describe('an image that an engine builds', () => {
+  const script = `cp "$3" told-file; cp "$3.dockerignore" told-ignored; exit 3`;
+
+  test('is built upon what the lockfile pins, for whatever platform the stage is', async () => {
+    const here = await desk();
+    const from = (base: string): string =>
+      `FROM --platform=$BUILDPLATFORM ${base} AS one\nRUN a\nFROM scratch\nCOPY --from=one /a /a\n`;
+    await putFiles(here.root, {
+      'api/Dockerfile': from(`${here.host}/acme/app:1`),
+      'api/Dockerfile.dockerignore': 'notes\n',
+    });
+    const PATH = await pathWith('buildah', script);
+    const environment = { ...here.environment, variables: { ...here.environment.variables, PATH } };
+    const given = { context: 'api', bare: true, plainHttp: [here.host] };
+    const build = () =>
+      failureOf(
+        buildVerb.run(
+          buildVerb.options.parse({ ...given, tag: 'api:1', engine: 'buildah' }),
+          environment,
+          createContext(),
+        ),
+      );
+    expect((await build()).code).toBe('LOCK_DRIFT');
+    await here.run(lockVerb, given);
+    expect((await build()).message).toBe('buildah build failed with 3');
+    expect(await readFile(here.path('told-file'), 'utf8')).toBe(
+      from(`${here.host}/acme/app@${image.root.digest}`),
+    );
+    expect(await readFile(here.path('told-ignored'), 'utf8')).toBe('notes\n');
+  });
+});
+
 describe('the build file of a cluster image that has RUN', () => {
   /** Keeps what it is given, and makes nothing of it. */
   const script = `

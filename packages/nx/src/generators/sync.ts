@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
-import { createProjectGraphAsync, type Tree, workspaceRoot } from '@nx/devkit';
-import { type Context, codeOf, discoverVerb, lockfileText, lockVerb } from 'cluster-image';
+import { createProjectGraphAsync, readNxJson, type Tree, workspaceRoot } from '@nx/devkit';
+import { type Context, lockStep, lockVerb } from 'cluster-image';
 import { addToConfiguration } from './add-chart.ts';
-import { builtHere, type NamedImage, namedImages } from './named-images.ts';
+import { builtHere, type Entry, entryOf, type NamedImage, namedImages } from './named-images.ts';
 
 /** What Nx is told of a workspace that is not in step. */
 interface OutOfSync {
@@ -21,7 +21,7 @@ const executor = '@cluster-image/nx:lock-images';
  */
 export default async function sync(tree: Tree): Promise<OutOfSync | undefined> {
   const { nodes } = await createProjectGraphAsync();
-  const images = namedImages(nodes);
+  const images = await namedImages(nodes, readNxJson(tree) ?? {});
   const contexts = Object.entries(nodes).flatMap(([name, { data }]) =>
     Object.values(data.targets ?? {})
       .filter((target) => target.executor === executor)
@@ -55,31 +55,24 @@ async function syncContext(
 ): Promise<readonly string[]> {
   const environment = { cwd: workspaceRoot, variables: process.env };
   const given = lockVerb.options.parse(options);
-  const asked = discoverVerb.options.parse(options);
-  // An image by itself contains no others.
-  const built = given.bare ? {} : await builtHere(asked, images, environment, silent);
-  const isNew = Object.keys(built).length > 0;
-  const drift = isNew ? '' : await driftOf(given, environment);
-  if (drift === undefined) return [];
-  const text = await lockfileText(given, environment, silent, built);
-  if (isNew) addToConfiguration(tree, given.context, 'workspaceImages', built);
+  const entries = new Map<string, Entry>();
+  const { drift, text } = await lockStep(given, environment, silent, (references) => {
+    // An image by itself contains no others.
+    for (const image of given.bare ? [] : builtHere(references, images)) {
+      entries.set(image.name, entryOf(image, given.context));
+    }
+    return Object.fromEntries([...entries].map(([name, entry]) => [name, locationIn(entry)]));
+  });
+  if (entries.size > 0) {
+    addToConfiguration(tree, given.context, 'workspaceImages', Object.fromEntries(entries));
+  }
   if (text !== undefined) tree.write(posix.join(given.context, 'cluster-image.lock.json'), text);
-  const news = Object.entries(built).map(([name, location]) => `${name} is built at ${location}`);
-  return drift === '' ? news : [...news, drift];
+  const news = [...entries].map(([name, entry]) => `${name} is built at ${locationIn(entry)}`);
+  return drift === undefined ? news : [...news, drift];
 }
 
-type Options = Parameters<typeof lockVerb.run>[0];
-type Environment = Parameters<typeof lockVerb.run>[1];
-
-/** Why a lockfile does not fit; undefined where it does. */
-async function driftOf(options: Options, environment: Environment): Promise<string | undefined> {
-  try {
-    await lockVerb.run({ ...options, check: true }, environment, silent);
-    return undefined;
-  } catch (error) {
-    if (error instanceof Error && codeOf(error) === 'LOCK_DRIFT') return error.message;
-    throw error;
-  }
+function locationIn(entry: Entry): string {
+  return typeof entry === 'string' ? entry : entry.from;
 }
 
 /** Nx shows nothing while it syncs, and may do so in its daemon. */

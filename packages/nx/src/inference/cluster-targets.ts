@@ -9,6 +9,7 @@ import {
   generalInputs,
   type Inputs,
   imageOutputs,
+  leaving,
   type Targets,
   target,
 } from './targets.ts';
@@ -69,13 +70,7 @@ export function clusterTargets(
     dependsOn: [cacheTargetName, ...producing],
     inputs,
     outputs: imageOutputs,
-    options: {
-      context: root,
-      thin: at('dist/image'),
-      digestFile: at('dist/image.digest'),
-      ...engine,
-      format,
-    },
+    options: { context: root, ...leaving(root), ...engine },
   });
   const isSplit = names.platformTargets || engine !== undefined;
   return {

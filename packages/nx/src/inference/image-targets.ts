@@ -4,10 +4,10 @@ import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
 import {
   deliveryTargets,
-  format,
   generalInputs,
   type Inputs,
   imageOutputs,
+  leaving,
   type Targets,
   target,
 } from './targets.ts';
@@ -59,13 +59,7 @@ export function imageTargets(
     dependsOn: ['build'],
     inputs,
     outputs: imageOutputs,
-    options: {
-      context: root,
-      thin: at('dist/image'),
-      digestFile: at('dist/image.digest'),
-      ...engine,
-      format,
-    },
+    options: { context: root, ...leaving(root), ...engine },
   });
   return {
     [lockTargetName]: target('lock-images', "Pin the image's base images to digests", 'lock', {

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { format, imageOutputs, type Targets, target } from './targets.ts';
+import { imageOutputs, leaving, type Targets, target } from './targets.ts';
 
 /**
  * A target that builds an image, or where there are several platforms one for each and a last one, of
@@ -51,9 +51,7 @@ export function perPlatform(
     outputs: imageOutputs,
     options: {
       images: parts.map(({ thin }) => `oci:${at(thin)}`),
-      thin: at('dist/image'),
-      digestFile: at('dist/image.digest'),
-      format,
+      ...leaving(root),
     },
   });
   return { ...Object.fromEntries(built), [name]: joining };

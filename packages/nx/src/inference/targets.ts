@@ -15,6 +15,15 @@ export const format = 4;
 /** Where a project leaves its image. */
 export const imageOutputs = ['{projectRoot}/dist/image', '{projectRoot}/dist/image.digest'];
 
+/** The options by which a project leaves its image there. */
+export function leaving(root: string) {
+  const [thin, digestFile] = [
+    posix.join(root, 'dist/image'),
+    posix.join(root, 'dist/image.digest'),
+  ];
+  return { thin, digestFile, format };
+}
+
 /** What every build depends on beside the files of its project: the workspace's settings, and no npm package. */
 export const generalInputs: Inputs = [
   '{workspaceRoot}/cluster-image.json',
