@@ -1,7 +1,7 @@
 import { hasher, OciError, type Spool } from '@cluster-image/oci';
 import { type Disk, wholeFile } from './disk.ts';
 import { asStored, fileOfSize } from './file.ts';
-import { onDisk } from './file-system.ts';
+import { closing, type FileHandle, type FileSystem, onDisk } from './file-system.ts';
 import { fileWriter } from './file-writer.ts';
 
 /**
@@ -15,28 +15,27 @@ export function spool(disk: Disk): Spool {
     async begin() {
       await disk.sweep();
       const path = disk.stagePath(wholeFile);
-      const handle = await onDisk(fs, path, () =>
-        disk.making(path, () => fs.open(path, 'wx', 0o644)),
-      );
       const hash = hasher();
       let size = 0;
-      let isOpen = true;
-      let isAdding = false;
       let isOver = false;
-      const close = async (): Promise<void> => {
-        if (!isOpen) return;
-        isOpen = false;
-        await onDisk(fs, path, () => handle.close());
-      };
+      // Open only while it is used: whoever may begin uploads could else take all that a process may open.
+      const open = (flags: string): Promise<FileHandle> =>
+        onDisk(fs, path, () => disk.making(path, () => fs.open(path, flags, 0o644)));
+      const remove = (): Promise<void> => onDisk(fs, path, () => fs.rm(path, { force: true }));
+      await closing(fs, path, await open('wx'), async () => {}).catch(async (error: unknown) => {
+        await remove();
+        throw error;
+      });
       return {
         get size() {
           return size;
         },
         async append(chunks) {
+          const handle = await open('a');
           const writer = fileWriter(fs, path, handle);
           let added = 0;
-          isAdding = true;
           try {
+            await requireSize(fs, path, handle, size);
             for await (const chunk of chunks) {
               if (isOver) throw new OciError('ABORTED', `${path} was given up`);
               await writer.write(chunk);
@@ -49,27 +48,40 @@ export function spool(disk: Disk): Spool {
               // Not before it is there to be read.
               size += added;
             } finally {
-              isAdding = false;
-              if (isOver) await close();
+              await onDisk(fs, path, () => handle.close());
+              // Opening it may have made it again.
+              if (isOver) await remove();
             }
           }
         },
         read: (range) => fileOfSize(path, size, fs).open(range),
         async content() {
-          await onDisk(fs, path, async () => {
+          const handle = await open('r');
+          await closing(fs, path, handle, async () => {
             await handle.chmod(0o444);
             await handle.sync();
           });
-          await close();
           return asStored(fileOfSize(path, size, fs), { path, digest: hash.digest() });
         },
         async end() {
           isOver = true;
-          // What is being written would go to whatever file is opened next.
-          if (!isAdding) await close();
-          await onDisk(fs, path, () => fs.rm(path, { force: true }));
+          await remove();
         },
       };
     },
   };
+}
+
+/** Throws FILE_SYSTEM where somebody has cut or replaced a file meanwhile: its digest would be another. */
+async function requireSize(
+  fs: FileSystem,
+  path: string,
+  handle: FileHandle,
+  expected: number,
+): Promise<void> {
+  const { size } = await onDisk(fs, path, () => handle.stat());
+  if (size === expected) return;
+  throw new OciError('FILE_SYSTEM', `${path} has ${size} bytes, and was left with ${expected}`, {
+    hint: 'Nothing but this program may write there; send it again.',
+  });
 }

@@ -13,6 +13,7 @@ function watched(): { readonly fs: FileSystem; readonly done: readonly string[] 
   const done: string[] = [];
   const open: FileSystem['open'] = async (path, flags, mode) => {
     const handle = await fs.open(path, flags, mode);
+    done.push('open');
     return {
       ...handle,
       async writev(chunks) {
@@ -43,12 +44,37 @@ test('what is given up while something is added ends there, and is closed only t
   );
   await come.promise;
   await spooled.end();
-  expect(done).not.toContain('close');
+  expect(done.filter((deed) => deed === 'close')).toHaveLength(1);
   expect(await leftBelow('/disk', fs)).toEqual([]);
   more.resolve();
   expect(await adding.catch(codeOf)).toBe('ABORTED');
   expect(done.lastIndexOf('close')).toBeGreaterThan(done.lastIndexOf('write'));
-  expect(done.filter((deed) => deed === 'close')).toHaveLength(1);
+  expect(done.filter((deed) => deed === 'close')).toHaveLength(2);
+  expect(await leftBelow('/disk', fs)).toEqual([]);
+});
+
+test('nothing is open while nothing is added', async () => {
+  const { fs, done } = watched();
+  const spooled = await distributionLayout('/disk', { fs }).begin();
+  const count = (wanted: string): number => done.filter((deed) => deed === wanted).length;
+  expect([count('open'), count('close')]).toEqual([1, 1]);
+  await spooled.append(bytes(body).open());
+  await spooled.append(bytes(body).open());
+  await spooled.content();
+  expect([count('open'), count('close')]).toEqual([4, 4]);
+  await spooled.end();
+});
+
+test('what somebody else has cut meanwhile is not gone on with', async () => {
+  const { fs } = simulatedDisk();
+  const spooled = await distributionLayout('/disk', { fs }).begin();
+  await spooled.append(bytes(body).open());
+  for (const path of await leftBelow('/disk', fs)) {
+    await fs.rm(`/disk/${path}`, { force: true });
+  }
+  expect(await spooled.append(bytes(body).open()).catch(codeOf)).toBe('FILE_SYSTEM');
+  await spooled.end();
+  expect(await leftBelow('/disk', fs)).toEqual([]);
 });
 
 test('what is not its digest is known without being read again', async () => {
