@@ -233,6 +233,7 @@ describe('an image for several platforms', () => {
       cache: false,
       options: { engine: 'podman', platform: ['linux/amd64'] },
     });
+    expect(found['image-linux-amd64']?.options).not.toHaveProperty('exclude');
   });
 
   test('may be a cluster image', async () => {

@@ -49,7 +49,7 @@ export async function lockedJob(job: Job, workspace: Workspace): Promise<LockedJ
 
 /** Throws USAGE for options that do not go together. */
 export function requireUsable({ given }: Job, { configuration }: Workspace): void {
-  const { engine, engineArg, noStore, platform } = given;
+  const { engine, engineArg, noStore, platform, bare, exclude } = given;
   const usage = (why: string, hint: string) => new OciError('USAGE', why, { hint });
   if (engine === 'native') {
     if (engineArg.length === 0) return;
@@ -57,6 +57,12 @@ export function requireUsable({ given }: Job, { configuration }: Workspace): voi
   }
   if (noStore) {
     throw usage('what an engine builds is kept in the store', 'Leave out --no-store.');
+  }
+  if (bare && exclude.length > 0) {
+    throw usage(
+      'with --bare an engine gets the directory as it is',
+      'Name what is not for it in .dockerignore, and leave out --exclude.',
+    );
   }
   if (platformsOf(platform, configuration).length > 1) {
     throw usage(

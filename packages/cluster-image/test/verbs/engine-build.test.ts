@@ -84,6 +84,7 @@ describe('a build file that has RUN', () => {
   test.each([
     ['several platforms', { platform: ['linux/amd64', 'linux/arm64'] }],
     ['nothing to keep it in', { noStore: true }],
+    ['paths that are left out', { exclude: ['dist'] }],
   ])('is not built by an engine with %s', async (_, given) => {
     const here = await place(files, { PATH: '/nowhere' });
     const error = await failureOf(here.run(buildVerb, { ...options, engine: 'docker', ...given }));

@@ -19,10 +19,12 @@ export function perPlatform(
     return { platform, short, target: `${name}-${short}`, thin: `dist/image.${short}` };
   });
   // A build file may copy dist/, where the others leave theirs meanwhile.
-  const exclude = ['dist/image', ...parts.map(({ thin }) => thin)].flatMap((thin) => [
+  const left = ['dist/image', ...parts.map(({ thin }) => thin)].flatMap((thin) => [
     thin,
     `${thin}.digest`,
   ]);
+  // But an engine gets the directory of an image as it is; an ignore file is for that.
+  const isAsItIs = build.executor === '@cluster-image/nx:image' && 'engine' in build.options;
   const built = parts.map(
     ({ platform, short, target, thin }): readonly [string, TargetConfiguration] => [
       target,
@@ -39,7 +41,7 @@ export function perPlatform(
           thin: at(thin),
           digestFile: at(`${thin}.digest`),
           defaultTag: short,
-          exclude,
+          ...(!isAsItIs && { exclude: left }),
         },
       },
     ],
