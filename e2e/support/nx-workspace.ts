@@ -40,6 +40,8 @@ export async function newNxWorkspace(
   const environment = {
     NX_DAEMON: 'false',
     NX_TUI: 'false',
+    // It prints otherwise, and asks nothing, where it finds that it is in one.
+    CI: 'false',
     NX_CACHE_DIRECTORY: `${directory}-nx-cache`,
     // Nx remembers beside the cache what is in it; the one without the other restores nothing.
     NX_WORKSPACE_DATA_DIRECTORY: `${directory}-nx-data`,
@@ -57,7 +59,9 @@ export async function newNxWorkspace(
         cwd: directory,
         env: { ...environment, ...env },
       });
-      return { ...ran, stdout: stripVTControlCharacters(ran.stdout) };
+      const { stdout, stderr } = ran;
+      const plain = stripVTControlCharacters;
+      return { ...ran, stdout: plain(stdout), stderr: plain(stderr) };
     },
     async nx(args, env) {
       const { code, stdout, stderr } = await workspace.attempt(args, env);
