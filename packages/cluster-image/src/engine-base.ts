@@ -19,6 +19,7 @@ import { type EngineName, engineBuild, keeperOf } from './engine-build.ts';
 import { followed } from './follow.ts';
 import { hostPath } from './host-path.ts';
 import { deliver, openImage } from './images.ts';
+import { stagesOf } from './kubefile/bases.ts';
 import { type Kubefile, textOfKubefile } from './kubefile/kubefile.ts';
 import { withOtherBases } from './kubefile/other-bases.ts';
 import { requireForEngines } from './kubefile/supported.ts';
@@ -126,6 +127,14 @@ async function pinnedText(
   const { tree, kubefile, buildArguments } = job;
   requireForEngines(kubefile);
   const text = await textOfKubefile(tree, kubefile);
+  for (const { base, from } of stagesOf(kubefile, buildArguments)) {
+    if (base.kind !== 'varying') continue;
+    workspace.context.report({
+      type: 'warning',
+      message: `${kubefile.path}:${from.line}: $${base.variable} in FROM is filled in by ${engine}, and what that names is not pinned`,
+      hint: 'Build upon an image for several platforms by one name.',
+    });
+  }
   const names = await namesOfBases(engine, job, workspace);
   return withOtherBases(text, kubefile, buildArguments, (base) => names.get(base) ?? base);
 }

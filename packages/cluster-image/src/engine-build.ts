@@ -1,15 +1,21 @@
+import { join } from 'node:path';
 import {
+  type Digest,
   formatPlatform,
   formatReference,
+  isDigest,
+  matchesPlatform,
   OciError,
   type Platform,
   parseConfig,
   type Reference,
+  readText,
   throwIfAborted,
 } from '@cluster-image/oci';
-import type { VirtualImage } from '@cluster-image/storage';
+import { asDirectory, file, type VirtualImage } from '@cluster-image/storage';
 import { printed } from './engines/program.ts';
-import { deliver, openImage } from './images.ts';
+import { deliver, onPlatform, openImage } from './images.ts';
+import type { Location } from './location.ts';
 import { withoutLayers } from './virtual-at.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -23,28 +29,35 @@ interface Engine {
   readonly program: string;
   readonly build: readonly string[];
   readonly keeps: 'docker-daemon' | 'containers-storage';
+  /** Whether it can write the id of what it has built into a file. */
+  readonly tellsId: boolean;
 }
 
 const engines: Readonly<Record<EngineName, Engine>> = {
-  docker: { program: 'docker', build: ['build'], keeps: 'docker-daemon' },
+  docker: { program: 'docker', build: ['build'], keeps: 'docker-daemon', tellsId: true },
   buildx: {
     program: 'docker',
     // What it would attest would be an index around the image, another one each time.
     build: ['buildx', 'build', '--load', '--provenance=false'],
     keeps: 'docker-daemon',
+    tellsId: true,
   },
-  podman: { program: 'podman', build: ['build'], keeps: 'containers-storage' },
-  buildah: { program: 'buildah', build: ['build'], keeps: 'containers-storage' },
+  podman: { program: 'podman', build: ['build'], keeps: 'containers-storage', tellsId: true },
+  buildah: { program: 'buildah', build: ['build'], keeps: 'containers-storage', tellsId: true },
   sealos: {
     program: 'sealos',
     // The images of charts and manifests are not its business here.
     build: ['build', '--save-image=false'],
     keeps: 'containers-storage',
+    tellsId: false,
   },
 };
 
 /** How long docker may take to say what its plugins are, in milliseconds. */
 const patience = 60_000;
+
+/** Longer than any digest, in bytes. */
+const idLimit = 1024;
 
 export interface EngineBuild {
   /** The directory that is built. */
@@ -76,12 +89,42 @@ export async function engineBuild(
 ): Promise<VirtualImage> {
   const { reference, platform } = build;
   if (engine === 'buildx') await requireBuildx(workspace);
-  await runEngine(engines[engine], argumentsOf(build), workspace);
-  const source = await openImage({ kind: keeperOf(engine), reference }, workspace);
+  const built = await openImage(await locationBuilt(engine, build, workspace), workspace);
+  // What an engine may have attested is around it, and another one each time.
+  const source = await onPlatform(built, formatPlatform(platform));
   const image = await withoutLayers(source, reference);
   requirePlatform(image, platform, engine);
   await deliver(source, { kind: 'store', reference }, workspace);
   return image;
+}
+
+/** Builds, and tells where the result is: by its id, for another build may take its name meanwhile. */
+async function locationBuilt(
+  engine: EngineName,
+  build: EngineBuild,
+  workspace: Workspace,
+): Promise<Location> {
+  const { keeps: kind, tellsId } = engines[engine];
+  const args = argumentsOf(build);
+  if (!tellsId) {
+    await runEngine(engines[engine], args, workspace);
+    return { kind, reference: build.reference };
+  }
+  return asDirectory([], async (directory) => {
+    const idFile = join(directory, 'id');
+    await runEngine(engines[engine], ['--iidfile', idFile, ...args], workspace);
+    return { kind, id: await idIn(idFile, engine) };
+  });
+}
+
+/** Which image an engine says that it has built. */
+async function idIn(path: string, engine: EngineName): Promise<Digest> {
+  const content = await file(path);
+  const text = content && (await readText(content, idLimit)).trim();
+  // Buildah's family writes some without the name of the algorithm.
+  const id = /^[0-9a-f]{64}$/.test(text ?? '') ? `sha256:${text}` : text;
+  if (id !== undefined && isDigest(id)) return id;
+  throw new OciError('TOOL', `${engine} does not say which image it has built`);
 }
 
 function argumentsOf(build: EngineBuild): readonly string[] {
@@ -104,7 +147,7 @@ async function runEngine(
   const { execa } = await import('execa');
   const result = await execa(program, [...build, ...args], {
     cwd: environment.cwd,
-    env: { ...environment.variables },
+    env: { ...environment.variables, BUILDX_NO_DEFAULT_ATTESTATIONS: '1' },
     extendEnv: false,
     // What it prints is for people; this command's own output may be a JSON document.
     stdio: ['ignore', 2, 2],
@@ -140,16 +183,19 @@ async function requireBuildx({ environment, context: { signal } }: Workspace): P
 /** An engine that cannot build for a platform may build for its own. */
 function requirePlatform(
   { root, configs }: VirtualImage,
-  { os, architecture }: Platform,
+  platform: Platform,
   engine: EngineName,
 ): void {
+  const { os, architecture } = platform;
   const body = root.kind === 'image' ? configs.get(root.config.digest) : undefined;
   if (root.kind !== 'image' || !body) return;
   const config = parseConfig(body, root.config.digest, `what ${engine} built`);
-  if (config.os === os && config.architecture === architecture) return;
+  // Engines that build upon nothing know of no variant.
+  const isVariant = !config.variant || matchesPlatform(platform, config);
+  if (config.os === os && config.architecture === architecture && isVariant) return;
   throw new OciError(
     'TOOL',
-    `${engine} built for ${config.os}/${config.architecture}, not for ${os}/${architecture}`,
+    `${engine} built for ${formatPlatform(config)}, not for ${formatPlatform(platform)}`,
     { hint: 'Build on a machine of that platform, or set up emulation for the engine.' },
   );
 }

@@ -6,8 +6,10 @@ import {
   isDigest,
   isTag,
   type Manifest,
+  matchesPlatform,
   nameOf,
   OciError,
+  parsePlatform,
   type Reference,
   type RegistryReader,
   type Repository,
@@ -287,4 +289,17 @@ export async function manifestOf({
   const manifest = digest && (await registry.manifest(repository, digest));
   if (manifest) return manifest;
   throw new OciError('NOT_FOUND', `there is no image ${reference}`);
+}
+
+export async function onPlatform(
+  image: LocatedImage,
+  text: string | undefined,
+): Promise<LocatedImage> {
+  if (text === undefined) return image;
+  const manifest = await manifestOf(image);
+  if (manifest.kind === 'image') return image;
+  const platform = parsePlatform(text);
+  const child = manifest.manifests.find((entry) => matchesPlatform(platform, entry.platform));
+  if (child) return { ...image, reference: child.digest };
+  throw new OciError('NOT_FOUND', `the image is not there for ${text}`);
 }

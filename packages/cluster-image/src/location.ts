@@ -25,8 +25,8 @@ export type Location =
   | { readonly kind: 'registry'; readonly path: string }
   | { readonly kind: 'store'; readonly reference: Reference }
   | { readonly kind: 'docker-daemon' | 'containers-storage'; readonly reference: Reference }
-  /** By the id that the daemon knows it by: the digest of its config, or of its manifest. */
-  | { readonly kind: 'docker-daemon'; readonly id: Digest };
+  /** By the id that the engine knows it by: the digest of its config, or of its manifest. */
+  | { readonly kind: 'docker-daemon' | 'containers-storage'; readonly id: Digest };
 
 /** Where one image can be brought to. */
 export type Target = Exclude<Location, { readonly kind: 'registry' } | { readonly id: Digest }>;

@@ -23,13 +23,19 @@ describe('a project with a Dockerfile', () => {
         digestFile: 'apps/api/dist/image.digest',
       },
     });
-    expect(image?.inputs?.slice(0, 5)).toEqual([
+    expect(image?.inputs?.slice(0, 4)).toEqual([
       '{projectRoot}/dist/main.js',
       '{projectRoot}/dist/main.js/**/*',
       '{projectRoot}/www',
       '{projectRoot}/www/**/*',
-      '{projectRoot}/Dockerfile',
     ]);
+    expect(image?.inputs).toContain('{projectRoot}/Dockerfile');
+    // Of what is in dist/ only what tasks of ours leave there by these very names.
+    expect(image?.inputs).toContainEqual({
+      dependentTasksOutputFiles:
+        '!**/{dist/image,dist/image/**,dist/image.digest,dist/image.digest/**,dist/image.tar,dist/image.tar/**}',
+    });
+    expect(image?.options.exclude).toEqual(['dist/image', 'dist/image.digest', 'dist/image.tar']);
     expect(image?.inputs).toContain('{projectRoot}/cluster-image.lock.json');
     expect(image?.inputs).toContainEqual({ externalDependencies: [] });
   });
@@ -131,7 +137,7 @@ describe('a project whose configuration says what its image is', () => {
     expect(found.image?.inputs?.slice(0, 3)).toEqual([
       '{projectRoot}/dist',
       '{projectRoot}/dist/**/*',
-      '{projectRoot}/cluster-image.json',
+      '!{projectRoot}/dist/image',
     ]);
   });
 
@@ -189,6 +195,7 @@ describe('an image for several platforms', () => {
       'dist/image.linux-amd64.digest',
       'dist/image.linux-arm-v7',
       'dist/image.linux-arm-v7.digest',
+      'dist/image.tar',
     ];
     expect(found['image-linux-arm-v7']).toMatchObject({
       executor: '@cluster-image/nx:image',

@@ -1,5 +1,12 @@
 import { basename, dirname } from 'node:path';
-import { type Context, codeOf, jsonOf, OciError, parseManifest } from '@cluster-image/oci';
+import {
+  type Context,
+  codeOf,
+  isDigest,
+  jsonOf,
+  OciError,
+  parseManifest,
+} from '@cluster-image/oci';
 import type { Scratch } from '@cluster-image/storage';
 import { z } from 'zod';
 import type { Environment } from '../environment.ts';
@@ -28,30 +35,40 @@ interface Tool {
 const tools: readonly Tool[] = [
   {
     program: 'skopeo',
-    inspect: (name) => ['inspect', '--raw', `containers-storage:${name}`],
+    inspect: (name) => ['inspect', '--raw', inStorage(name)],
     known: (printed, name) => ({ manifest: parseManifest(Buffer.from(printed), name) }),
-    save: (name, file) => ['copy', `containers-storage:${name}`, `docker-archive:${file}`],
-    load: (file, name) => ['copy', `oci-archive:${file}`, `containers-storage:${name}`],
+    save: (name, file) => ['copy', inStorage(name), `docker-archive:${file}`],
+    load: (file, name) => ['copy', `oci-archive:${file}`, inStorage(name)],
   },
   {
     program: 'podman',
-    inspect: (name) => ['image', 'inspect', '--format', '{{json .Annotations}}', name],
+    inspect: (name) => ['image', 'inspect', '--format', '{{json .Annotations}}', plain(name)],
     known: (printed) => ({ annotations: annotationsSchema.safeParse(jsonOf(printed)).data ?? {} }),
-    save: (name, file) => ['save', '--format', 'docker-archive', '-o', file, name],
+    save: (name, file) => ['save', '--format', 'docker-archive', '-o', file, plain(name)],
     // The archive says what the image is called.
     load: (file) => ['load', '-i', file],
   },
   {
     // Its pull takes an image's other names away.
     program: 'buildah',
-    inspect: (name) => ['inspect', '--type', 'image', name],
+    inspect: (name) => ['inspect', '--type', 'image', plain(name)],
     known(printed, name) {
       const { Manifest } = inspectedSchema.safeParse(jsonOf(printed)).data ?? {};
       return Manifest === undefined ? {} : { manifest: parseManifest(Buffer.from(Manifest), name) };
     },
-    save: (name, file) => ['push', name, `docker-archive:${file}`],
+    save: (name, file) => ['push', plain(name), `docker-archive:${file}`],
   },
 ];
+
+/** An id without what it is a digest by, as these tools have it; or a name. */
+function plain(name: string): string {
+  return name.replace(/^sha256:/, '');
+}
+
+/** As skopeo has it. */
+function inStorage(name: string): string {
+  return `containers-storage:${isDigest(name) ? `@${plain(name)}` : name}`;
+}
 
 const annotationsSchema = z.record(z.string(), z.string());
 const inspectedSchema = z.looseObject({ Manifest: z.string() });

@@ -1,17 +1,18 @@
-import {
-  type Context,
-  type Digest,
-  matchesPlatform,
-  OciError,
-  parsePlatform,
-} from '@cluster-image/oci';
+import { type Context, type Digest, OciError } from '@cluster-image/oci';
 import { type Earlier, earlierImage, layersOf, manifestsOf } from '@cluster-image/storage';
 import { z } from 'zod';
 import { completed, layersInStore } from '../deltas.ts';
 import { isInEngine } from '../engines/engines.ts';
 import type { Environment } from '../environment.ts';
 import { givenLocation } from '../given-location.ts';
-import { deliver, type LocatedImage, manifestOf, openImage, repositoryAt } from '../images.ts';
+import {
+  deliver,
+  type LocatedImage,
+  manifestOf,
+  onPlatform,
+  openImage,
+  repositoryAt,
+} from '../images.ts';
 import {
   formatLocation,
   type Location,
@@ -142,16 +143,6 @@ async function sizeLeftOut(
   const layers = layersOf(await manifestsOf(registry, repository, digest));
   const leftOut = [...layers.values()].filter((layer) => there.has(layer.digest));
   return leftOut.reduce((sum, { size }) => sum + size, 0);
-}
-
-async function onPlatform(image: LocatedImage, text: string | undefined): Promise<LocatedImage> {
-  if (text === undefined) return image;
-  const manifest = await manifestOf(image);
-  if (manifest.kind === 'image') return image;
-  const platform = parsePlatform(text);
-  const child = manifest.manifests.find((entry) => matchesPlatform(platform, entry.platform));
-  if (child) return { ...image, reference: child.digest };
-  throw new OciError('NOT_FOUND', `the image is not there for ${text}`);
 }
 
 function required(to: string | undefined, example: string): Target {

@@ -50,6 +50,8 @@ describe('a build file that has RUN', () => {
     const told = await readFile(here.path('told'), 'utf8');
     expect(told.trim().split('\n')).toEqual([
       ...build,
+      // The one that cannot say which image it has built.
+      ...(engine === 'sealos' ? [] : ['--iidfile', expect.stringMatching(/\/id$/)]),
       '--file',
       here.path('api/Dockerfile'),
       '--tag',
@@ -106,6 +108,7 @@ describe('what an engine has built', () => {
     const inspected = JSON.stringify({ Manifest: new TextDecoder().decode(image.root.bytes) });
     const script = `PATH=/bin:/usr/bin
 case "$1" in
+  build) printf '%s' '${image.root.config.digest}' > "$3" ;;
   inspect) printf '%s' '${inspected}' ;;
   push) cp ${archive} "\${3#docker-archive:}" ;;
 esac`;
@@ -129,6 +132,28 @@ esac`;
     }
   });
 
+  test('is taken by its id, for another build may have its name by now', async () => {
+    const script = `printf '%s\\n' "$@" >> told
+case "$1" in build) echo ${'a'.repeat(64)} > "$3" ;; inspect) exit 1 ;; esac`;
+    const PATH = await pathWith('buildah', script);
+    const here = await place(files, { PATH: PATH.split(delimiter)[0] ?? '' });
+    await failureOf(here.run(buildVerb, { ...options, engine: 'buildah' }));
+    const told = (await readFile(here.path('told'), 'utf8')).trim().split('\n');
+    const after = told.slice(told.indexOf('inspect'));
+    expect(after.slice(0, 4)).toEqual(['inspect', '--type', 'image', 'a'.repeat(64)]);
+    expect(after).not.toContain('docker.io/library/api:1');
+  });
+
+  test('has to be said by the engine', async () => {
+    const PATH = await pathWith('podman', 'exit 0');
+    const here = await place(files, { PATH });
+    const error = await failureOf(here.run(buildVerb, { ...options, engine: 'podman' }));
+    expect([error.code, error.message]).toEqual([
+      'TOOL',
+      'podman does not say which image it has built',
+    ]);
+  });
+
   test('is not taken for another platform than it is for', async () => {
     const here = await place(files, { PATH: await pathWithBuilt() });
     const given = { ...options, platform: ['linux/arm64'] };
@@ -143,7 +168,7 @@ esac`;
 });
 
 describe('an image that an engine builds', () => {
-  const script = `cp "$3" told-file; cp "$3.dockerignore" told-ignored; exit 3`;
+  const script = `cp "$5" told-file; cp "$5.dockerignore" told-ignored; exit 3`;
 
   test('is built upon what the lockfile pins, for whatever platform the stage is', async () => {
     const here = await desk();
@@ -178,7 +203,7 @@ describe('the build file of a cluster image that has RUN', () => {
   /** Keeps what it is given, and makes nothing of it. */
   const script = `
 for last in "$@"; do :; done
-cp "$3" told-file && cp -R "$last" told-context && printf '%s\\n' "$@" > told
+cp "$5" told-file && cp -R "$last" told-context && printf '%s\\n' "$@" > told
 exit 3`;
 
   test('goes to the engine with the files of the context, its pins and an empty registry/', async () => {

@@ -43,7 +43,8 @@ export const executorOptions = {
     format,
     defaultTag,
   }),
-  'image-index': indexVerb.options.extend({ format }),
+  // What is said of a build here would be said to nobody.
+  'image-index': indexVerb.options.extend({ format }).strict(),
   'push-image': pushVerb.options.extend({ buildTarget }),
   'release-publish': pushVerb.options.extend({
     buildTarget,

@@ -81,7 +81,7 @@ async function buildsIn(text: string): Promise<readonly EngineBuild[]> {
     const commands = await shellCommands(nowhere, engine, shell, new Map());
     return commands.flatMap(({ words }) => {
       const plain = words.map(({ text, isTold }) => (isTold ? text : ''));
-      return isBuild(plain) ? [{ engine, tags: tagsIn(plain) }] : [];
+      return isBuild(plain) && isKept(plain) ? [{ engine, tags: tagsIn(plain) }] : [];
     });
   });
   return (await Promise.all(found)).flat();
@@ -92,6 +92,13 @@ function isBuild(words: readonly string[]): boolean {
   const [first, second] = words.slice(1).filter((word) => !word.startsWith('-'));
   const verb = first === 'buildx' || first === 'image' ? second : first;
   return verb === 'build' || verb === 'bud' || verb === 'build-using-dockerfile';
+}
+
+/** Whether what is built stays in the engine, and is the image that the build file is about. */
+function isKept(words: readonly string[]): boolean {
+  const elsewhere = /^(?:--push|--output|-o|--manifest|--target)(?:=|$)/;
+  const isLoaded = words.some((word) => /^--load(?:=true)?$/.test(word));
+  return !words.some((word) => elsewhere.test(word)) && (!words.includes('buildx') || isLoaded);
 }
 
 function tagsIn(words: readonly string[]): readonly string[] {

@@ -10,6 +10,7 @@ import {
   type Inputs,
   imageOutputs,
   leaving,
+  leftBehind,
   type Targets,
   target,
 } from './targets.ts';
@@ -70,7 +71,7 @@ export function clusterTargets(
     dependsOn: [cacheTargetName, ...producing],
     inputs,
     outputs: imageOutputs,
-    options: { context: root, ...leaving(root), ...engine },
+    options: { context: root, ...leaving(root), exclude: leftBehind(platforms), ...engine },
   });
   const isSplit = names.platformTargets || engine !== undefined;
   return {

@@ -8,15 +8,10 @@ import {
   type Inputs,
   imageOutputs,
   leaving,
+  leftBehind,
   type Targets,
   target,
 } from './targets.ts';
-
-/**
- * What an image is made of among what other tasks leave: all of it but images, which tasks of the same
- * project may have left in the same place.
- */
-const madeBefore = '!**/dist/{image,image/**,image.*,image.*/**}';
 
 /**
  * The targets of a project with a Dockerfile, or an image in its configuration; none for one that needs a container engine where the
@@ -35,21 +30,19 @@ export function imageTargets(
   const engine = engineFor(needsEngine, names);
   if (imageTargetName === false || (needsEngine && engine === undefined)) return {};
   const at = (path: string): string => posix.join(root, path);
+  const left = leftBehind(platforms);
   const sources = copies?.flatMap((path) => [
     `{projectRoot}/${path}`,
     `{projectRoot}/${path}/**/*`,
-  ]) ?? [
-    '{projectRoot}/**/*',
-    '!{projectRoot}/dist/image/**/*',
-    '!{projectRoot}/dist/image.*',
-    '!{projectRoot}/dist/image.*/**/*',
-    '!{projectRoot}/node_modules/**/*',
-  ];
+  ]) ?? ['{projectRoot}/**/*', '!{projectRoot}/node_modules/**/*'];
+  const others = left.flatMap((path) => [`!{projectRoot}/${path}`, `!{projectRoot}/${path}/**/*`]);
   const settings = [file, `${file}.dockerignore`, '.dockerignore', 'cluster-image.json'];
   const inputs: Inputs = [
     ...sources,
+    ...others,
     ...[...settings, 'cluster-image.lock.json'].map((name) => `{projectRoot}/${name}`),
-    { dependentTasksOutputFiles: madeBefore },
+    // What other tasks of the project leave, but for what ours do.
+    { dependentTasksOutputFiles: `!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}` },
     ...generalInputs,
   ];
   const isSplit = names.platformTargets || engine !== undefined;
@@ -59,7 +52,8 @@ export function imageTargets(
     dependsOn: ['build'],
     inputs,
     outputs: imageOutputs,
-    options: { context: root, ...leaving(root), ...engine },
+    // An engine gets the directory as it is; an ignore file is for that.
+    options: { context: root, ...leaving(root), ...(engine ?? { exclude: left }) },
   });
   return {
     [lockTargetName]: target('lock-images', "Pin the image's base images to digests", 'lock', {

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { imageOutputs, leaving, type Targets, target } from './targets.ts';
+import { imageOutputs, leaving, type Targets, target, thinOf } from './targets.ts';
 
 /**
  * A target that builds an image, or where there are several platforms one for each and a last one, of
@@ -16,15 +16,8 @@ export function perPlatform(
   const at = (path: string): string => posix.join(root, path);
   const parts = platforms.map((platform) => {
     const short = platform.replaceAll('/', '-');
-    return { platform, short, target: `${name}-${short}`, thin: `dist/image.${short}` };
+    return { platform, short, target: `${name}-${short}`, thin: thinOf(platform) };
   });
-  // A build file may copy dist/, where the others leave theirs meanwhile.
-  const left = ['dist/image', ...parts.map(({ thin }) => thin)].flatMap((thin) => [
-    thin,
-    `${thin}.digest`,
-  ]);
-  // But an engine gets the directory of an image as it is; an ignore file is for that.
-  const isAsItIs = build.executor === '@cluster-image/nx:image' && 'engine' in build.options;
   const built = parts.map(
     ({ platform, short, target, thin }): readonly [string, TargetConfiguration] => [
       target,
@@ -41,7 +34,6 @@ export function perPlatform(
           thin: at(thin),
           digestFile: at(`${thin}.digest`),
           defaultTag: short,
-          ...(!isAsItIs && { exclude: left }),
         },
       },
     ],

@@ -24,6 +24,17 @@ export function leaving(root: string) {
   return { thin, digestFile, format };
 }
 
+/** What our own tasks leave in a project's `dist/`, for these platforms: no part of any image, nor of any hash. */
+export function leftBehind(platforms: readonly string[]): readonly string[] {
+  const images = ['dist/image', ...platforms.map((platform) => thinOf(platform))];
+  return [...images.flatMap((thin) => [thin, `${thin}.digest`]), 'dist/image.tar'];
+}
+
+/** Where the image for one of several platforms is left. */
+export function thinOf(platform: string): string {
+  return `dist/image.${platform.replaceAll('/', '-')}`;
+}
+
 /** What every build depends on beside the files of its project: the workspace's settings, and no npm package. */
 export const generalInputs: Inputs = [
   '{workspaceRoot}/cluster-image.json',
