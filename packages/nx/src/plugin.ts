@@ -1,9 +1,10 @@
 import { posix } from 'node:path';
 import type { CreateNodes, CreateNodesResultArray } from '@nx/devkit';
-import { clusterTargets, type Producer, type Tools } from './inference/cluster-targets.ts';
+import { clusterTargets, type Tools } from './inference/cluster-targets.ts';
 import { sketch } from './inference/dockerfile.ts';
 import { imageTargets } from './inference/image-targets.ts';
 import { type PluginOptions, type TargetNames, withDefaults } from './inference/options.ts';
+import { amongBases, type Producer } from './inference/producer-tasks.ts';
 import { projectRootOf, type WorkspaceImage, workspaceImages } from './inference/producers.ts';
 import { type ReadText, reader } from './inference/read.ts';
 import { saidImage, saidPlatforms } from './inference/said-image.ts';
@@ -101,20 +102,29 @@ function buildFilesOf({ files, known }: Workspace): ReadonlyMap<string, string> 
 async function targetsOf(root: string, file: string, workspace: Workspace): Promise<Targets> {
   const { names, read } = workspace;
   const platforms = await platformsOf(root, workspace);
+  const images = await imagesFor(root, workspace);
   if (clusterFiles.includes(file)) {
-    const shared = root === '.' ? [] : await imagesSaidAt('.', workspace);
-    const images = [...shared, ...(await imagesSaidAt(root, workspace))];
-    const producers = images.flatMap((image) => {
-      const producer = producerOf(image, workspace);
-      return producer && producer.project !== `directory:${root}` ? [producer] : [];
-    });
     const tools = await toolsOf(root, file, workspace);
-    return clusterTargets(root, tools, producers, platforms, names);
+    return clusterTargets(root, tools, producersOf(images, root, workspace), platforms, names);
   }
   const text = await read(posix.join(root, file));
   if (names.imageTargetName === false || text === undefined) return {};
   const build = file === configurationName ? saidImage(text) : sketch(text);
-  return build ? imageTargets(root, file, build, platforms, names) : {};
+  if (!build) return {};
+  const bases = producersOf(amongBases(images, build.bases), root, workspace);
+  return imageTargets(root, file, build, bases, platforms, names);
+}
+
+/** The tasks of other projects that build images. */
+function producersOf(
+  images: readonly WorkspaceImage[],
+  root: string,
+  workspace: Workspace,
+): readonly Producer[] {
+  return images.flatMap((image) => {
+    const producer = producerOf(image, workspace);
+    return producer && producer.project !== `directory:${root}` ? [producer] : [];
+  });
 }
 
 /** The platforms that the configuration of a context names, or else that of the workspace. */
@@ -143,12 +153,11 @@ async function toolsOf(root: string, file: string, workspace: Workspace): Promis
   };
 }
 
-/** The images of the workspace that the configuration in a directory names. */
-async function imagesSaidAt(
-  root: string,
-  workspace: Workspace,
-): Promise<readonly WorkspaceImage[]> {
-  return workspaceImages(await configurationAt(root, workspace), root);
+/** The images of the workspace that a context knows of, by its own configuration and that of the workspace. */
+async function imagesFor(root: string, workspace: Workspace): Promise<readonly WorkspaceImage[]> {
+  const roots = root === '.' ? ['.'] : ['.', root];
+  const found = roots.map(async (at) => workspaceImages(await configurationAt(at, workspace), at));
+  return (await Promise.all(found)).flat();
 }
 
 /** Undefined where the configuration does not tell, as of an image in an engine whose project it does not name. */

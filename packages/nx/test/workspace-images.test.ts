@@ -120,3 +120,48 @@ describe('a configuration', () => {
     expect(runtimes).toEqual(tools);
   });
 });
+
+describe('an image that is built upon one of the workspace', () => {
+  const shared = {
+    'cluster-image.json': JSON.stringify({
+      workspaceImages: {
+        'docker.io/library/base': 'oci:apps/web/dist/image',
+        'registry.example/acme/other': 'oci:clusters/base/dist/image',
+      },
+    }),
+  };
+
+  test.each<[string, boolean]>([
+    ['FROM base:1', true],
+    ['FROM scratch AS one\nFROM --platform=linux/amd64 docker.io/base', true],
+    ['FROM registry.example/base:1', false],
+    ['FROM $BASE', false],
+    ['FROM scratch', false],
+  ])('%j is built after it: %s', async (dockerfile, isUpon) => {
+    const { targets, edges } = await nxWorkspace({
+      ...files,
+      ...shared,
+      'apps/api/Dockerfile': dockerfile,
+    });
+    const { image } = await targets('apps/api');
+    const task = { projects: ['directory:apps/web'], target: 'image' };
+    expect(image?.dependsOn).toEqual(isUpon ? ['build', task] : ['build']);
+    expect(image?.inputs?.some((input) => JSON.stringify(input) === JSON.stringify(digests))).toBe(
+      isUpon,
+    );
+    const found = await edges({ api: 'apps/api', web: 'apps/web' });
+    expect(found).toEqual(isUpon ? ['api -> web, implicit'] : []);
+  });
+
+  test('may be said in the configuration', async () => {
+    const { targets } = await nxWorkspace({
+      ...shared,
+      'apps/web/project.json': '{}',
+      'apps/web/Dockerfile': 'FROM scratch\n',
+      'apps/api/project.json': '{}',
+      'apps/api/cluster-image.json': '{"image": {"from": "base"}}',
+    });
+    expect((await targets('apps/api')).image?.dependsOn).toHaveLength(2);
+    expect((await targets('apps/web')).image?.dependsOn).toEqual(['build']);
+  });
+});

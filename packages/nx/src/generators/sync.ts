@@ -57,8 +57,7 @@ async function syncContext(
   const given = lockVerb.options.parse(options);
   const entries = new Map<string, Entry>();
   const { drift, text } = await lockStep(given, environment, silent, (references) => {
-    // An image by itself contains no others.
-    for (const image of given.bare ? [] : builtHere(references, images)) {
+    for (const image of builtHere(references, images)) {
       entries.set(image.name, entryOf(image, given.context));
     }
     return Object.fromEntries([...entries].map(([name, entry]) => [name, locationIn(entry)]));

@@ -1,9 +1,8 @@
 import { posix } from 'node:path';
 import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
-import type { WorkspaceImage } from './producers.ts';
+import { type Producer, producerInputs, producerTasks } from './producer-tasks.ts';
 import {
-  type Dependencies,
   deliveryTargets,
   format,
   generalInputs,
@@ -29,20 +28,6 @@ export interface Tools {
   /** A container engine, for its build file has RUN or the like. */
   readonly engine: boolean;
 }
-
-/** An image of the workspace and the task that builds it. */
-export interface Producer extends WorkspaceImage {
-  /** As `dependsOn` takes it: a name, or `directory:` and the root of a project. */
-  readonly project: string;
-  readonly target: string;
-}
-
-/**
- * What tells what an image is by now, and no more: a build that comes to the same image changes nothing
- * for what contains it. Ours leave `image.digest`; `imageid` is nx-container's, and `image.iid` what
- * `docker build --iidfile` writes by the name that docs/nx.md gives it.
- */
-const digestFiles = '**/@(image.digest|image.iid|imageid)';
 
 /** The targets of a project with a Kubefile or Sealfile. */
 export function clusterTargets(
@@ -109,24 +94,4 @@ export function clusterTargets(
       },
     }),
   };
-}
-
-function producerTasks(producers: readonly Producer[]): Dependencies {
-  const tasks = new Map(
-    producers.map(({ project, target }) => [
-      JSON.stringify([project, target]),
-      { projects: [project], target },
-    ]),
-  );
-  return [...tasks].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, task]) => task);
-}
-
-function producerInputs(producers: readonly Producer[]): Inputs {
-  if (producers.length === 0) return [];
-  const archives = producers.flatMap(({ transport, path }) =>
-    path !== undefined && transport !== 'oci' ? [path] : [],
-  );
-  return [digestFiles, ...[...new Set(archives)].sort()].map((files) => ({
-    dependentTasksOutputFiles: files,
-  }));
 }

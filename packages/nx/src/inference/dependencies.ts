@@ -15,8 +15,9 @@ interface Dependency {
 }
 
 /**
- * A project whose cluster image contains images that other projects of the workspace build depends on
- * those projects: by the file that says so, or implicitly where that is the workspace's own.
+ * A project whose cluster image contains images that other projects of the workspace build, or whose image
+ * is built upon one, depends on those projects: by the file that says so, or implicitly where that is the
+ * workspace's own.
  */
 export async function createDependencies(
   _: PluginOptions | undefined,
@@ -55,7 +56,24 @@ export async function createDependencies(
       .filter(([, project]) => isCluster(project))
       .map(([name, { root }]) => dependenciesOf(name, root)),
   );
-  return found.flat();
+  const upon = Object.entries(projects).flatMap(([source, project]) =>
+    projectsBuiltUpon(project)
+      .map((said) => names.get(said.replace(/^directory:/, '')) ?? said)
+      .filter((target) => target in projects && target !== source)
+      .map((target) => ({ type: 'implicit', source, target }) as const),
+  );
+  return [...found.flat(), ...upon];
+}
+
+/** The projects whose images an image is built upon, as its target has them. */
+function projectsBuiltUpon({ targets = {} }: ProjectConfiguration): readonly string[] {
+  const images = Object.values(targets).filter(
+    ({ executor }) => executor === '@cluster-image/nx:image',
+  );
+  const all = images.flatMap(({ dependsOn = [] }) =>
+    dependsOn.flatMap((task) => (typeof task === 'object' ? (task.projects ?? []) : [])),
+  );
+  return [...new Set(all)];
 }
 
 function isCluster({ targets = {} }: ProjectConfiguration): boolean {

@@ -4,6 +4,8 @@ export interface BuildSketch {
   readonly needsEngine: boolean;
   /** What it copies out of its context, as globs; undefined where that is not plain to see. */
   readonly copies: readonly string[] | undefined;
+  /** What it is built upon; undefined where that is not plain to see. */
+  readonly bases: readonly string[] | undefined;
 }
 
 const forEngines: ReadonlySet<string> = new Set(['RUN', 'SHELL', 'HEALTHCHECK', 'ONBUILD']);
@@ -20,6 +22,7 @@ export function sketch(text: string): BuildSketch {
     copies: copies.every((sources) => sources !== undefined)
       ? [...new Set(copies.flat())].sort()
       : undefined,
+    bases: plainBases(lines),
   };
 }
 
@@ -46,6 +49,19 @@ function instructions(text: string): readonly string[] {
 
 function keywordOf(line: string): string {
   return (/^\w+/.exec(line)?.[0] ?? '').toUpperCase();
+}
+
+function plainBases(lines: readonly string[]): readonly string[] | undefined {
+  const bases = lines
+    .filter((line) => keywordOf(line) === 'FROM')
+    .map(
+      (line) =>
+        line
+          .split(/\s+/)
+          .slice(1)
+          .find((word) => !word.startsWith('--')) ?? '',
+    );
+  return bases.some((base) => /[$"']/.test(base)) ? undefined : bases;
 }
 
 /** What an instruction copies out of the context; undefined where that is not plain to see. */

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { BuildSketch } from './dockerfile.ts';
 import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
+import { type Producer, producerInputs, producerTasks } from './producer-tasks.ts';
 import {
   deliveryTargets,
   generalInputs,
@@ -23,6 +24,7 @@ export function imageTargets(
   root: string,
   file: string,
   { needsEngine, copies }: BuildSketch,
+  producers: readonly Producer[],
   platforms: readonly string[],
   names: TargetNames,
 ): Targets {
@@ -43,13 +45,14 @@ export function imageTargets(
     ...[...settings, 'cluster-image.lock.json'].map((name) => `{projectRoot}/${name}`),
     // What other tasks of the project leave, but for what ours do.
     { dependentTasksOutputFiles: `!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}` },
+    ...producerInputs(producers),
     ...generalInputs,
   ];
   const isSplit = names.platformTargets || engine !== undefined;
   const build = target('image', `Build the image of ${at(file)}`, 'build', {
     // What an engine builds twice is two images, and nobody else's store has the first.
     cache: engine === undefined,
-    dependsOn: ['build'],
+    dependsOn: ['build', ...producerTasks(producers)],
     inputs,
     outputs: imageOutputs,
     // An engine gets the directory as it is; an ignore file is for that.

@@ -3,6 +3,8 @@ import { jsonIn, objectIn, stringIn } from './json.ts';
 
 /** What a `cluster-image.json` says of an image that the workspace builds. */
 export interface WorkspaceImage {
+  /** What it is called, without a tag. */
+  readonly name: string;
   /** Where it lies once it is built, relative to the workspace; absent for what is no file. */
   readonly path?: string;
   readonly transport: string;
@@ -19,7 +21,7 @@ export interface WorkspaceImage {
  */
 export function workspaceImages(text: string | undefined, root: string): readonly WorkspaceImage[] {
   const { workspaceImages: images } = objectIn(jsonIn(text));
-  return Object.values(objectIn(images)).flatMap((said) => {
+  return Object.entries(objectIn(images)).flatMap(([name, said]) => {
     const { from, project, target } = typeof said === 'string' ? { from: said } : objectIn(said);
     const [, transport, rest = ''] = /^([a-z-]+):(.+)$/.exec(stringIn(from) ?? '') ?? [];
     if (transport === undefined) return [];
@@ -28,6 +30,7 @@ export function workspaceImages(text: string | undefined, root: string): readonl
     const names = { project: stringIn(project), target: stringIn(target) };
     return [
       {
+        name,
         transport,
         ...(isFile && { path }),
         ...(names.project !== undefined && { project: names.project }),

@@ -1,12 +1,17 @@
 import { type BuildSketch, plainSources } from './dockerfile.ts';
-import { jsonIn, objectIn, stringsIn } from './json.ts';
+import { jsonIn, objectIn, stringIn, stringsIn } from './json.ts';
 
 /** What a `cluster-image.json` says of an image that has no build file; undefined where it says nothing. */
 export function saidImage(text: string | undefined): BuildSketch | undefined {
   const { image } = objectIn(jsonIn(text));
   if (typeof image !== 'object' || image === null) return undefined;
-  const { files } = objectIn(image);
-  return { needsEngine: false, copies: plainSources(Object.keys(objectIn(files))) };
+  const { files, from } = objectIn(image);
+  const base = stringIn(from) ?? 'scratch';
+  return {
+    needsEngine: false,
+    copies: plainSources(Object.keys(objectIn(files))),
+    bases: base.includes('$') ? undefined : [base],
+  };
 }
 
 /** The platforms that a `cluster-image.json` names; undefined where it names none. */

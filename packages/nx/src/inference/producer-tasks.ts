@@ -1,0 +1,57 @@
+import type { WorkspaceImage } from './producers.ts';
+import type { Dependencies, Inputs } from './targets.ts';
+
+/** An image of the workspace and the task that builds it. */
+export interface Producer extends WorkspaceImage {
+  /** As `dependsOn` takes it: a name, or `directory:` and the root of a project. */
+  readonly project: string;
+  readonly target: string;
+}
+
+/**
+ * What tells what an image is by now, and no more: a build that comes to the same image changes nothing
+ * for what contains it. Ours leave `image.digest`; `imageid` is nx-container's, and `image.iid` what
+ * `docker build --iidfile` writes by the name that docs/nx.md gives it.
+ */
+const digestFiles = '**/@(image.digest|image.iid|imageid)';
+
+/** The tasks that build images, to depend on. */
+export function producerTasks(producers: readonly Producer[]): Dependencies {
+  const tasks = new Map(
+    producers.map(({ project, target }) => [
+      JSON.stringify([project, target]),
+      { projects: [project], target },
+    ]),
+  );
+  return [...tasks].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, task]) => task);
+}
+
+/** What tells of these images in the hash of a task. */
+export function producerInputs(producers: readonly Producer[]): Inputs {
+  if (producers.length === 0) return [];
+  const archives = producers.flatMap(({ transport, path }) =>
+    path !== undefined && transport !== 'oci' ? [path] : [],
+  );
+  return [digestFiles, ...[...new Set(archives)].sort()].map((files) => ({
+    dependentTasksOutputFiles: files,
+  }));
+}
+
+/**
+ * Those that are among what an image is built upon. Where that is not plain to see it is none of them: all
+ * could make tasks wait for each other.
+ *
+ * @param bases as the build file has them
+ */
+export function amongBases(
+  images: readonly WorkspaceImage[],
+  bases: readonly string[] | undefined = [],
+): readonly WorkspaceImage[] {
+  const names = new Set(bases.map((base) => short(base.replace(/:[^/]*$/, ''))));
+  return images.filter(({ name }) => names.has(short(name)));
+}
+
+/** A name without what goes without saying. */
+function short(name: string): string {
+  return name.replace(/^docker\.io\//, '').replace(/^library\//, '');
+}
