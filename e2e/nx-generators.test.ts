@@ -1,23 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { pluginTarball } from './support/nx-template.ts';
 import { nxVersions } from './support/nx-versions.ts';
 import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { answers, dockerRegistry, type RegistryServer } from './support/servers.ts';
+import { workDirectory } from './support/work-directory.ts';
 
 const stream = '--outputStyle=stream';
 
-let work: string;
-
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-});
-
-afterAll(async () => {
-  await rm(work, { recursive: true, force: true });
-});
+const work = workDirectory();
 
 describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
   let workspace: NxWorkspace;

@@ -1,5 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { imageFixture } from '@cluster-image/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,18 +5,11 @@ import { fillRegistry } from './support/cluster.ts';
 import { nxVersions } from './support/nx-versions.ts';
 import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { dockerRegistry, type RegistryServer } from './support/servers.ts';
+import { workDirectory } from './support/work-directory.ts';
 
 const stream = '--outputStyle=stream';
 
-let work: string;
-
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-});
-
-afterAll(async () => {
-  await rm(work, { recursive: true, force: true });
-});
+const work = workDirectory();
 
 describe.each(nxVersions)('with Nx $nx, lockfiles', (version) => {
   let workspace: NxWorkspace;

@@ -1,5 +1,4 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { binary } from '../tools/helm/binaries.mjs';
@@ -8,18 +7,11 @@ import { nxVersions } from './support/nx-versions.ts';
 import { newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { result } from './support/run.ts';
 import { dockerDaemon } from './support/servers.ts';
+import { workDirectory } from './support/work-directory.ts';
 
 const stream = '--outputStyle=stream';
 
-let work: string;
-
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-});
-
-afterAll(async () => {
-  await rm(work, { recursive: true, force: true });
-});
+const work = workDirectory();
 
 describe('a service whose Dockerfile has RUN', () => {
   test('is built by the engine that nx.json names, and goes into the cluster image as it is', async () => {

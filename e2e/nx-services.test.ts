@@ -1,24 +1,16 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { broken, cluster, service } from './support/nx-projects.ts';
 import { nxVersions } from './support/nx-versions.ts';
 import { type NxWorkspace, newNxWorkspace, tasksIn } from './support/nx-workspace.ts';
 import { result, succeed } from './support/run.ts';
 import { answers } from './support/servers.ts';
+import { workDirectory } from './support/work-directory.ts';
 
 const stream = '--outputStyle=stream';
 
-let work: string;
-
-beforeAll(async () => {
-  work = await mkdtemp(join(tmpdir(), 'cluster-image-e2e-'));
-});
-
-afterAll(async () => {
-  await rm(work, { recursive: true, force: true });
-});
+const work = workDirectory();
 
 describe.each(nxVersions)('with Nx $nx, three services and two clusters', (version) => {
   let workspace: NxWorkspace;

@@ -4,7 +4,6 @@ import {
   describe,
   formatPlatform,
   formatReference,
-  OciError,
   type Platform,
   parseReference,
   type Reference,
@@ -82,9 +81,7 @@ export async function engineBase(
       ),
     ),
   );
-  const { root } = image;
-  if (root.kind !== 'image') throw new OciError('TOOL', `${engine} built several images`);
-  const { digest, mediaType, size } = describe(root);
+  const { digest, mediaType, size } = describe(image.root);
   const manifests = { [formatPlatform(platform)]: { digest, size } };
   return { reference: formatReference(reference), pin: { digest, mediaType, size, manifests } };
 }

@@ -187,8 +187,9 @@ function requirePlatform(
   engine: EngineName,
 ): void {
   const { os, architecture } = platform;
-  const body = root.kind === 'image' ? configs.get(root.config.digest) : undefined;
-  if (root.kind !== 'image' || !body) return;
+  if (root.kind !== 'image') throw new OciError('TOOL', `${engine} built several images`);
+  const body = configs.get(root.config.digest);
+  if (!body) return;
   const config = parseConfig(body, root.config.digest, `what ${engine} built`);
   // Engines that build upon nothing know of no variant.
   const isVariant = !config.variant || matchesPlatform(platform, config);

@@ -1,5 +1,5 @@
 import type { ProjectConfiguration, TargetConfiguration } from '@nx/devkit';
-import { parseReference, shellCommands } from 'cluster-image';
+import { referenceFrom, shellCommands } from 'cluster-image';
 import { z } from 'zod';
 
 /** An image that a target builds, and leaves in a container engine of the machine. */
@@ -110,11 +110,7 @@ function tagsIn(words: readonly string[]): readonly string[] {
 }
 
 function imageOf(engine: string, tag: string, target: string): readonly EngineImage[] {
-  try {
-    parseReference(tag);
-  } catch {
-    return [];
-  }
+  if (!referenceFrom(tag)) return [];
   // Podman and buildah keep what has no host as an image of this machine.
   const hasHost = /^(?:[^/]*[.:][^/]*|localhost)\//.test(tag);
   const location =

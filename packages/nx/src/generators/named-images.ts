@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { NxJsonConfiguration, ProjectConfiguration, ProjectGraph } from '@nx/devkit';
-import { nameOf, parseReference } from 'cluster-image';
+import { nameOf, parseReference, referenceFrom } from 'cluster-image';
 import { z } from 'zod';
 import { imageExecutors } from '../image-executors.ts';
 import { engineImages } from './engine-images.ts';
@@ -87,11 +87,8 @@ function releasedName(
 
 /** Undefined for what is no name of an image, which the task itself tells. */
 function nameIn(tag: string): string | undefined {
-  try {
-    return nameOf(parseReference(tag));
-  } catch {
-    return undefined;
-  }
+  const reference = referenceFrom(tag);
+  return reference && nameOf(reference);
 }
 
 /** Those of the images that are referred to by their names, and not by digests; of several of one name the first. */

@@ -58,7 +58,6 @@ export function clusterTargets(
     outputs: imageOutputs,
     options: { context: root, ...leaving(root), exclude: leftBehind(platforms), ...engine },
   });
-  const isSplit = names.platformTargets || engine !== undefined;
   return {
     [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', 'lock', {
       cache: false,
@@ -81,7 +80,7 @@ export function clusterTargets(
       dependsOn: [cacheTargetName],
       options: { from: root, to: `registry:${at('registry')}` },
     }),
-    ...perPlatform(root, buildTargetName, build, isSplit ? platforms : []),
+    ...perPlatform(root, buildTargetName, build, platforms, names),
     ...deliveryTargets(root, buildTargetName, platforms, names),
     [serveTargetName]: target('serve-image', 'Serve the images in the cluster image', 'serve', {
       cache: false,

@@ -15,8 +15,8 @@ import {
 } from './targets.ts';
 
 /**
- * The targets of a project with a Dockerfile, or an image in its configuration; none for one that needs a container engine where the
- * plugin is told of no engine.
+ * The targets of a project with a Dockerfile, or an image in its configuration; none for one that needs a
+ * container engine where the plugin is told of no engine.
  *
  * @param file the name of its build file
  */
@@ -48,7 +48,6 @@ export function imageTargets(
     ...producerInputs(producers),
     ...generalInputs,
   ];
-  const isSplit = names.platformTargets || engine !== undefined;
   const build = target('image', `Build the image of ${at(file)}`, 'build', {
     // What an engine builds twice is two images, and nobody else's store has the first.
     cache: engine === undefined,
@@ -63,7 +62,7 @@ export function imageTargets(
       cache: false,
       options: { context: root, bare: true },
     }),
-    ...perPlatform(root, imageTargetName, build, isSplit ? platforms : []),
+    ...perPlatform(root, imageTargetName, build, platforms, names),
     ...deliveryTargets(root, imageTargetName, platforms, names),
   };
 }

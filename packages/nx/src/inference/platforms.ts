@@ -1,21 +1,25 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { imageOutputs, leaving, type Targets, target, thinOf } from './targets.ts';
+import type { TargetNames } from './options.ts';
+import { imageOutputs, leaving, shortPlatform, type Targets, target, thinOf } from './targets.ts';
 
 /**
- * A target that builds an image, or where there are several platforms one for each and a last one, of
- * the name that is asked for, which joins what they built. Each leaves its own files.
+ * A target that builds an image. Of an image for several platforms, where that is asked for or an engine
+ * builds, there is one for each and a last one, of the name that is asked for, which joins what they
+ * built. Each leaves its own files.
  */
 export function perPlatform(
   root: string,
   name: string,
   build: TargetConfiguration,
   platforms: readonly string[],
+  { platformTargets }: TargetNames,
 ): Targets {
-  if (platforms.length < 2) return { [name]: build };
+  const isSplit = platformTargets || 'engine' in build.options;
+  if (!isSplit || platforms.length < 2) return { [name]: build };
   const at = (path: string): string => posix.join(root, path);
   const parts = platforms.map((platform) => {
-    const short = platform.replaceAll('/', '-');
+    const short = shortPlatform(platform);
     return { platform, short, target: `${name}-${short}`, thin: thinOf(platform) };
   });
   const built = parts.map(

@@ -32,7 +32,12 @@ export function leftBehind(platforms: readonly string[]): readonly string[] {
 
 /** Where the image for one of several platforms is left. */
 export function thinOf(platform: string): string {
-  return `dist/image.${platform.replaceAll('/', '-')}`;
+  return `dist/image.${shortPlatform(platform)}`;
+}
+
+/** A platform as part of a name. */
+export function shortPlatform(platform: string): string {
+  return platform.replaceAll('/', '-');
 }
 
 /** What every build depends on beside the files of its project: the workspace's settings, and no npm package. */
