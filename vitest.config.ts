@@ -19,5 +19,9 @@ export default defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
     setupFiles: ['tools/testing/src/setup.ts'],
     restoreMocks: true,
+    // What bounds a test that hangs, not what measures one: busy machines are slow by the second.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

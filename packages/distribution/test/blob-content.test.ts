@@ -1,7 +1,7 @@
 import { createContext, verified } from '@cluster-image/oci';
 import { type Fault, type FaultRule, noise } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
-import { type BlobFixture, blobFixture, failureOf, read } from './client.ts';
+import { type BlobFixture, blobFixture, failureOf, patienceFor, read } from './client.ts';
 
 const size = 300_000;
 
@@ -28,10 +28,11 @@ describe('a transfer', () => {
     async (how) => {
       const positions: number[] = [];
       let received = 0;
+      const fault = { cut: { at: 100_000, how } };
       const fixture = await blobFixture({
-        rules: [{ match: { kind: 'blob', nth: 1 }, fault: { cut: { at: 100_000, how } } }],
+        rules: [{ match: { kind: 'blob', nth: 1 }, fault }],
         client: {
-          idleTimeout: 100,
+          ...patienceFor(fault),
           context: createContext({
             report: ({ type }) => type === 'retry' && positions.push(received),
           }),

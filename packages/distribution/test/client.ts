@@ -14,6 +14,7 @@ import {
   OciError,
 } from '@cluster-image/oci';
 import {
+  type Fault,
   type FaultRegistry,
   type FaultRegistryOptions,
   faultRegistry,
@@ -53,6 +54,13 @@ export function clientOf(
   onTestFinished(() => created.close());
   const { download } = created;
   return { registry: (host = server.host) => created.registry(host), download, events, waits };
+}
+
+/** Times in which silence is told where a rule makes some, and no busy machine is taken for a silent one elsewhere. */
+export function patienceFor(...faults: readonly Fault[]): Partial<NetworkOptions> {
+  const isSilent = ({ drop, receive, cut }: Fault): boolean =>
+    [drop, receive?.how, cut?.how].includes('silence');
+  return faults.some(isSilent) ? { headersTimeout: 500, idleTimeout: 500 } : {};
 }
 
 export interface BlobFixture extends Client {

@@ -9,14 +9,14 @@ import { describe, expect, test } from 'vitest';
 import { exchange } from '../src/exchange.ts';
 import { patience } from '../src/patience.ts';
 import type { HttpRequest, HttpResponse } from '../src/transport.ts';
-import { blobFixture, clientOf, failureOf, read } from './client.ts';
+import { blobFixture, clientOf, failureOf, patienceFor, read } from './client.ts';
 
 const { root } = imageFixture();
 
 /** A fault registry whose answers go wrong `times` times, all of them by default, and a client of it. */
 async function failing(fault: Fault, times?: number) {
   const server = await faultRegistry({ rules: [{ fault, ...(times && { times }) }] });
-  const client = clientOf(server, { headersTimeout: 100 });
+  const client = clientOf(server, patienceFor(fault));
   return { server, ...client, ask: () => client.registry().manifest('team/app', root.digest) };
 }
 

@@ -9,7 +9,7 @@ import {
   putFixture,
 } from '@cluster-image/testing';
 import { describe, expect, test } from 'vitest';
-import { type Client, clientOf, failureOf } from './client.ts';
+import { type Client, clientOf, failureOf, patienceFor } from './client.ts';
 
 /** A quarter of it is the smallest chunk there is. */
 const body = noise('upload', 1024 * 1024);
@@ -24,7 +24,7 @@ interface Uploading extends Client {
 
 async function uploading(rules: readonly FaultRule[], content?: Content): Promise<Uploading> {
   const server = await faultRegistry({ rules });
-  const client = clientOf(server, { headersTimeout: 100 });
+  const client = clientOf(server, patienceFor(...rules.map(({ fault }) => fault)));
   const upload = (mountFrom?: string) =>
     client.registry().putBlob('team/app', digest, content ?? bytes(body), mountFrom);
   return { ...client, server, upload };

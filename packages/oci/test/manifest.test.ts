@@ -198,7 +198,7 @@ describe('what is refused', () => {
     const nested = `{"schemaVersion":2,"layers":${'['.repeat(depth)}${']'.repeat(depth)}}`;
     const started = performance.now();
     expect(codeFor(nested)).toBe('MANIFEST_INVALID');
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   test.each([

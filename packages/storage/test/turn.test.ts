@@ -9,6 +9,7 @@ import { formatMark, ownMark } from '../src/process-mark.ts';
 import { sweepTurn, takeTurn, type Work } from '../src/turn.ts';
 
 const quick = { lookEvery: 5, patience: 60 };
+const lasting = { ...quick, patience: 60_000 };
 const idle: Work = { isDone: async () => false, progress: async () => 0 };
 const live = { ...ownMark, host: 'elsewhere' };
 
@@ -36,13 +37,11 @@ test('a turn says who has it, and is gone when it ends', async () => {
 test('one waits until the other ends', async () => {
   const { disk, path } = await place();
   const order: string[] = [];
-  const first = await takeTurn(disk, path, idle, { lookEvery: 5, patience: 60_000 });
-  const second = takeTurn(disk, path, idle, { lookEvery: 5, patience: 60_000 }).then(
-    async (turn) => {
-      order.push('second begins');
-      await turn?.end();
-    },
-  );
+  const first = await takeTurn(disk, path, idle, lasting);
+  const second = takeTurn(disk, path, idle, lasting).then(async (turn) => {
+    order.push('second begins');
+    await turn?.end();
+  });
   await new Promise((resolve) => setTimeout(resolve, 50));
   order.push('first ends');
   await first?.end();
@@ -54,7 +53,7 @@ test('one that waits has no turn once the work is done', async () => {
   const { disk, path, at } = await place();
   hold(at, formatMark(live));
   let looks = 0;
-  const turn = await takeTurn(disk, path, { ...idle, isDone: async () => ++looks > 3 }, quick);
+  const turn = await takeTurn(disk, path, { ...idle, isDone: async () => ++looks > 3 }, lasting);
   expect(turn).toBeUndefined();
   expect(readlinkSync(at)).toBe(formatMark(live));
 });

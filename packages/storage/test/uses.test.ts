@@ -117,6 +117,7 @@ test('one that waits for long says so, once', async () => {
   const path = mark(here, 'prune', elsewhere);
   const events: Event[] = [];
   const begun = here.uses.begin(createContext({ report: (event) => void events.push(event) }));
+  await expect.poll(() => events.length).toBeGreaterThan(0);
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(events).toEqual([{ type: 'warning', message: `waiting: ${here.root} is being pruned` }]);
   rmSync(path);

@@ -100,7 +100,7 @@ describe('the process', () => {
       expect(digestOf(new Uint8Array(await got.arrayBuffer()))).toBe(layer.digest);
       const started = performance.now();
       expect(await closed).toEqual([0, null]);
-      expect(performance.now() - started).toBeLessThan(2_000);
+      expect(performance.now() - started).toBeLessThan(10_000);
     },
   );
 

@@ -291,7 +291,7 @@ describe('scripts of the context', () => {
       'helm template a charts/web',
       '? --set a=$A scripts/init.sh:62',
     ]);
-    expect(performance.now() - started).toBeLessThan(4000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   test('are passed over where they are none, or lead out of the context', async () => {

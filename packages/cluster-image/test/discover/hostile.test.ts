@@ -78,7 +78,7 @@ y: !unknown {image: !!binary YQ==}
     expect(text.length).toBeGreaterThan(1_000_000);
     const start = process.cpuUsage().user;
     expect(find(text).images).toHaveLength(12_000);
-    expect((process.cpuUsage().user - start) / 1e6).toBeLessThan(1);
+    expect((process.cpuUsage().user - start) / 1e6).toBeLessThan(5);
   });
 
   test('has a key with a colon after a kilobyte', () => {
@@ -132,6 +132,6 @@ y: !unknown {image: !!binary YQ==}
     const start = process.cpuUsage().user;
     find(text);
     find(text, { template: true });
-    expect((process.cpuUsage().user - start) / 1e6).toBeLessThan(2);
+    expect((process.cpuUsage().user - start) / 1e6).toBeLessThan(10);
   });
 });
