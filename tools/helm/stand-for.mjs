@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { binary } from './binaries.mjs';
+import { binary, isSupported } from './binaries.mjs';
 
 /**
  * Stands for a program on the PATH of npm scripts and of npx, so that a machine with only Node and npm
@@ -11,8 +11,7 @@ import { binary } from './binaries.mjs';
  * @param {string} site where to get it
  */
 export async function standFor(name, site) {
-  const isOurs = process.platform === 'linux' && process.arch === 'x64';
-  const program = isOurs ? await binary(name) : await installed(name);
+  const program = isSupported ? await binary(name) : await installed(name);
   if (!program) {
     console.error(`${name} is not installed: ${site}`);
     process.exit(127);
