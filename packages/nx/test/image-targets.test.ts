@@ -30,12 +30,13 @@ describe('a project with a Dockerfile', () => {
       '{projectRoot}/www/**/*',
     ]);
     expect(image?.inputs).toContain('{projectRoot}/Dockerfile');
-    // Of what is in dist/ only what tasks of ours leave there by these very names.
+    // Of what is in dist/ all but what tasks of ours leave there by these very names.
+    const ours = ['image', 'image.digest', 'image.tar', 'images.json', 'registry.endpoint'];
     expect(image?.inputs).toContainEqual({
-      dependentTasksOutputFiles:
-        '!**/{dist/image,dist/image/**,dist/image.digest,dist/image.digest/**,dist/image.tar,dist/image.tar/**}',
+      dependentTasksOutputFiles: `apps/api/dist/!(${ours.join('|')})`,
+      transitive: true,
     });
-    expect(image?.options.exclude).toEqual(['dist/image', 'dist/image.digest', 'dist/image.tar']);
+    expect(image?.options.exclude).toEqual(ours.map((name) => `dist/${name}`));
     expect(image?.inputs).toContain('{projectRoot}/cluster-image.lock.json');
     expect(image?.inputs).toContainEqual({ externalDependencies: [] });
   });
@@ -196,6 +197,8 @@ describe('an image for several platforms', () => {
       'dist/image.linux-arm-v7',
       'dist/image.linux-arm-v7.digest',
       'dist/image.tar',
+      'dist/images.json',
+      'dist/registry.endpoint',
     ];
     expect(found['image-linux-arm-v7']).toMatchObject({
       executor: '@cluster-image/nx:image',

@@ -25,7 +25,7 @@ describe('inferred targets', () => {
       'a/Kubefile',
       'a/project.json',
       'b/Sealfile',
-      'b/package.json',
+      'b/project.json',
       'c/Kubefile',
       'd/project.json',
     ]);
@@ -89,16 +89,22 @@ describe('inferred targets', () => {
     const without = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
     expect(without['build-image']?.inputs).not.toContainEqual(helm);
     expect(without['build-image']?.inputs).toContainEqual(packages);
-    const charts = ['a/charts/web/Chart.yaml', 'a/charts/web-1.0.tgz', 'a/cluster-image.json'];
+    const charts = [
+      'a/charts/web/Chart.yaml',
+      'a/charts/web-1.0.tgz',
+      'a/charts/group/db/Chart.yaml',
+      'a/deploy/Chart.yaml',
+      'a/cluster-image.json',
+    ];
     for (const chart of charts) {
       const targets = await targetsOf(['a/Kubefile', 'a/project.json', chart], 'a');
       expect(targets['build-image']?.inputs).toContainEqual(helm);
     }
-    const deeper = await targetsOf(
-      ['a/Kubefile', 'a/project.json', 'a/charts/web/charts/sub/Chart.yaml'],
+    const other = await targetsOf(
+      ['a/Kubefile', 'a/project.json', 'ab/charts/web/Chart.yaml'],
       'a',
     );
-    expect(deeper['build-image']?.inputs).not.toContainEqual(helm);
+    expect(other['build-image']?.inputs).not.toContainEqual(helm);
   });
 
   test('depend on kustomize only where there is a kustomization, or a configuration that may name one', async () => {
@@ -117,9 +123,37 @@ describe('inferred targets', () => {
 
   test('take no part of what a build makes as input', async () => {
     const { 'build-image': build } = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
-    for (const made of ['dist', 'registry', 'node_modules']) {
+    for (const made of ['registry', 'node_modules', 'dist/image', 'dist/images.json']) {
       expect(build?.inputs).toContain(`!{projectRoot}/${made}/**/*`);
     }
+    // What other tasks leave in dist/ may be copied.
+    expect(build?.inputs).not.toContain('!{projectRoot}/dist/**/*');
+    expect(build?.options.exclude).toContain('dist/registry.endpoint');
+  });
+
+  test('take what lies in projects below as input, which is none of their own files to Nx', async () => {
+    const files = ['a/Kubefile', 'a/project.json'];
+    const { 'build-image': build } = await targetsOf([...files, 'a/charts/web/project.json'], 'a');
+    expect(build?.inputs).toContain('{workspaceRoot}/a/**/*');
+    expect(build?.inputs).toContain('!{workspaceRoot}/a/dist/image/**/*');
+    const { 'build-image': alone } = await targetsOf([...files, 'ab/project.json'], 'a');
+    expect(alone?.inputs).toContain('{projectRoot}/**/*');
+  });
+
+  test('take what tasks before them leave as input, but for what they leave themselves', async () => {
+    const { 'build-image': build } = await targetsOf(['a/Kubefile', 'a/project.json'], 'a');
+    for (const files of ['!(dist)', '!(dist)/**/*']) {
+      const input = { dependentTasksOutputFiles: `a/${files}`, transitive: true };
+      expect(build?.inputs).toContainEqual(input);
+    }
+    const root = await targetsOf(['Kubefile', 'project.json'], '.');
+    const input = expect.stringMatching(
+      /^!\*\*\/\{dist\/image,.*dist\/registry\.endpoint\/\*\*\}$/,
+    );
+    expect(root['build-image']?.inputs).toContainEqual({
+      dependentTasksOutputFiles: input,
+      transitive: true,
+    });
   });
 
   test('go by the names that nx.json gives them, which they depend on each other by', async () => {
@@ -144,19 +178,19 @@ describe('inferred targets', () => {
       executor: '@cluster-image/nx:release-publish',
       dependsOn: ['build-image'],
     });
-    const [npm] = await infer(['a/Kubefile', 'a/package.json']);
+    const [npm] = await infer(['a/Kubefile', 'a/project.json', 'a/package.json']);
     expect(npm?.projects.a?.release).toBeUndefined();
     expect(npm?.projects.a?.targets).not.toHaveProperty('nx-release-publish');
   });
 
   test('work for a project at the root of the workspace', async () => {
-    const targets = await targetsOf(['Kubefile', 'package.json', 'charts/web/Chart.yaml'], '.');
+    const targets = await targetsOf(['Kubefile', 'project.json', 'charts/web/Chart.yaml'], '.');
     expect(targets['build-image']?.options).toMatchObject({ context: '.', thin: 'dist/image' });
     expect(targets['build-image']?.inputs).toContainEqual({
       runtime: 'helm version --short || echo none',
     });
     const kustomized = await targetsOf(
-      ['Kubefile', 'package.json', 'manifests/kustomization.yaml'],
+      ['Kubefile', 'project.json', 'manifests/kustomization.yaml'],
       '.',
     );
     expect(kustomized['build-image']?.inputs).toContainEqual({

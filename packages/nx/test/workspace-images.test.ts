@@ -5,6 +5,7 @@ const files = {
   'apps/api/project.json': '{"name":"api"}',
   'apps/api/Dockerfile': 'FROM scratch\n',
   'apps/web/project.json': '{"name":"web"}',
+  'apps/web/Containerfile': 'FROM scratch\n',
   'clusters/base/project.json': '{"name":"base"}',
   'clusters/base/Kubefile': 'FROM scratch\n',
   'cluster/project.json': '{"name":"cluster"}',
@@ -59,13 +60,68 @@ describe('images that the workspace builds', () => {
     expect(await edges(projects)).toHaveLength(2);
   });
 
-  test('come from no task where nothing tells which', async () => {
-    const { targets, edges } = await workspaceWith({
-      'acme/api': 'docker-daemon:apps-api',
-      'acme/far': 'oci:../../elsewhere/image',
-    });
-    expect((await targets('cluster'))['build-image']?.dependsOn).toEqual(['cache-images']);
+  test('of an engine come from no task where nothing tells which, and nothing then comes from a cache', async () => {
+    const { targets, edges } = await workspaceWith({ 'acme/api': 'docker-daemon:apps-api' });
+    const { 'build-image': build, 'cache-images': cache } = await targets('cluster');
+    expect([build?.dependsOn, build?.cache, cache?.cache]).toEqual([
+      ['cache-images'],
+      false,
+      false,
+    ]);
     expect(await edges(projects)).toEqual([]);
+    const named = { from: 'docker-daemon:apps-api', project: 'api', target: 'docker:build' };
+    const known = await workspaceWith({ 'acme/api': named });
+    expect((await known.targets('cluster'))['build-image']?.cache).toBe(true);
+  });
+
+  test('that no task makes are inputs themselves', async () => {
+    const { targets, edges } = await nxWorkspace({
+      ...files,
+      'package.json': '{"name":"workspace"}',
+      'cluster/cluster-image.json': JSON.stringify({
+        workspaceImages: {
+          'acme/layout': 'oci:../third_party/layout',
+          'acme/archive': 'docker-archive:../third_party/archive.tar',
+          'acme/far': 'oci:../../elsewhere/image',
+        },
+      }),
+    });
+    const { 'build-image': build } = await targets('cluster');
+    expect([build?.dependsOn, build?.cache]).toEqual([['cache-images'], true]);
+    expect(build?.inputs).toContain('{workspaceRoot}/third_party/layout/index.json');
+    expect(build?.inputs).toContain('{workspaceRoot}/third_party/archive.tar');
+    expect(JSON.stringify(build?.inputs)).not.toContain('elsewhere');
+    expect(await edges(projects)).toEqual([]);
+  });
+
+  test('that other tasks leave as a layout are known by its index', async () => {
+    const { targets } = await workspaceWith({
+      'acme/web': { from: 'oci:../apps/web/out/layout', target: 'pack' },
+      'acme/api': 'oci:../apps/api/dist/image',
+    });
+    const { 'build-image': build } = await targets('cluster');
+    const index = { dependentTasksOutputFiles: 'apps/web/out/layout/index.json' };
+    expect(build?.inputs).toContainEqual(index);
+    expect(JSON.stringify(build?.inputs)).not.toContain('api/dist/image/index.json');
+  });
+
+  test.each([
+    ['project.json', { targets: { pack: { executor: '@cluster-image/nx:image' } } }, 'pack'],
+    [
+      'package.json',
+      { nx: { targets: { pack: { executor: '@cluster-image/nx:image' } } } },
+      'pack',
+    ],
+    ['package.json', { scripts: { image: 'make' } }, 'image'],
+  ])('are built by what %s says', async (file, text, target) => {
+    const { targets } = await nxWorkspace({
+      ...files,
+      'apps/own/project.json': '{}',
+      [`apps/own/${file}`]: JSON.stringify(text),
+      'cluster/cluster-image.json': '{"workspaceImages": {"acme/own": "oci:../apps/own/out"}}',
+    });
+    const { 'build-image': build } = await targets('cluster');
+    expect(build?.dependsOn).toContainEqual({ projects: ['directory:apps/own'], target });
   });
 
   test('may be said once for all clusters', async () => {
@@ -90,6 +146,33 @@ describe('images that the workspace builds', () => {
       projects: ['directory:apps/api'],
       target: 'container',
     });
+  });
+
+  test('are found where this entry of the plugin covers the cluster only', async () => {
+    const plugin = '@cluster-image/nx';
+    const clusters = { plugin, include: ['cluster*/**'] };
+    const apps = { plugin, exclude: ['cluster*/**'], options: { imageTargetName: 'container' } };
+    const images = {
+      'acme/api': 'oci:apps/api/dist/image',
+      'acme/base': 'oci:clusters/base/dist/image',
+    };
+    const all = { ...files, 'cluster-image.json': JSON.stringify({ workspaceImages: images }) };
+    const isCovered = (path: string): boolean => path.startsWith('cluster');
+    const { targets } = await nxWorkspace(all, { plugins: [clusters, apps] });
+    const { 'build-image': build } = await targets('cluster', {}, isCovered);
+    expect(build?.dependsOn).toEqual([
+      'cache-images',
+      { projects: ['directory:apps/api'], target: 'container' },
+      { projects: ['directory:clusters/base'], target: 'build-image' },
+    ]);
+    // Those that no entry covers are none of ours, but for what their own files say.
+    const without = await nxWorkspace(all, { plugins: [clusters] });
+    const { 'build-image': lonely } = await without.targets('cluster', {}, isCovered);
+    expect(lonely?.dependsOn).toEqual([
+      'cache-images',
+      { projects: ['directory:clusters/base'], target: 'build-image' },
+    ]);
+    expect(lonely?.inputs).toContain('{workspaceRoot}/apps/api/dist/image/index.json');
   });
 
   test.each([

@@ -1,15 +1,18 @@
 import { posix } from 'node:path';
 import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
-import { type Producer, producerInputs, producerTasks } from './producer-tasks.ts';
+import { imageInputs, producerTasks, type Sources } from './producer-tasks.ts';
 import {
   deliveryTargets,
   format,
   generalInputs,
   type Inputs,
   imageOutputs,
+  inputsWithout,
   leaving,
   leftBehind,
+  leftByTasks,
+  type Place,
   type Targets,
   target,
 } from './targets.ts';
@@ -31,32 +34,36 @@ export interface Tools {
 
 /** The targets of a project with a Kubefile or Sealfile. */
 export function clusterTargets(
-  root: string,
+  place: Place,
   tools: Tools,
-  producers: readonly Producer[],
+  sources: Sources,
   platforms: readonly string[],
   names: TargetNames,
 ): Targets {
   const { lockTargetName, cacheTargetName, syncTargetName, buildTargetName, serveTargetName } =
     names;
+  const { root, files } = place;
   const at = (path: string): string => posix.join(root, path);
+  const left = leftBehind(platforms);
   const inputs: Inputs = [
-    '{projectRoot}/**/*',
-    ...['dist', 'registry', 'node_modules'].map((path) => `!{projectRoot}/${path}/**/*`),
+    `${files}/**/*`,
+    ...['registry', 'node_modules'].map((path) => `!${files}/${path}/**/*`),
+    ...inputsWithout(place, left),
+    ...leftByTasks(place, left),
     ...(tools.helm ? [{ runtime: helmVersion }] : []),
     ...(tools.kustomize ? [{ runtime: kustomizeVersion }] : []),
-    ...producerInputs(producers),
+    ...imageInputs(sources),
     ...generalInputs,
   ];
-  const producing = producerTasks(producers);
+  const producing = producerTasks(sources.producers);
   const engine = engineFor(tools.engine, names);
   const build = target('build-image', 'Build the cluster image', 'build', {
     // What an engine builds twice is two images, and nobody else's store has the first.
-    cache: !tools.engine,
+    cache: !tools.engine && sources.isKnown,
     dependsOn: [cacheTargetName, ...producing],
     inputs,
     outputs: imageOutputs,
-    options: { context: root, ...leaving(root), exclude: leftBehind(platforms), ...engine },
+    options: { context: root, ...leaving(root), exclude: left, ...engine },
   });
   return {
     [lockTargetName]: target('lock-images', 'Pin the images of the context to digests', 'lock', {
@@ -68,7 +75,7 @@ export function clusterTargets(
       'Bring the locked images into the content store',
       'cache',
       {
-        cache: true,
+        cache: sources.isKnown,
         ...(producing.length > 0 && { dependsOn: producing }),
         inputs,
         outputs: ['{projectRoot}/dist/images.json'],

@@ -2,14 +2,17 @@ import { posix } from 'node:path';
 import type { BuildSketch } from './dockerfile.ts';
 import { engineFor, type TargetNames } from './options.ts';
 import { perPlatform } from './platforms.ts';
-import { type Producer, producerInputs, producerTasks } from './producer-tasks.ts';
+import { imageInputs, producerTasks, type Sources } from './producer-tasks.ts';
 import {
   deliveryTargets,
   generalInputs,
   type Inputs,
   imageOutputs,
+  inputsWithout,
   leaving,
   leftBehind,
+  leftByTasks,
+  type Place,
   type Targets,
   target,
 } from './targets.ts';
@@ -21,37 +24,36 @@ import {
  * @param file the name of its build file
  */
 export function imageTargets(
-  root: string,
+  place: Place,
   file: string,
   { needsEngine, copies }: BuildSketch,
-  producers: readonly Producer[],
+  bases: Sources,
   platforms: readonly string[],
   names: TargetNames,
 ): Targets {
   const { imageTargetName, lockTargetName } = names;
   const engine = engineFor(needsEngine, names);
   if (imageTargetName === false || (needsEngine && engine === undefined)) return {};
+  const { root, files } = place;
   const at = (path: string): string => posix.join(root, path);
   const left = leftBehind(platforms);
-  const sources = copies?.flatMap((path) => [
-    `{projectRoot}/${path}`,
-    `{projectRoot}/${path}/**/*`,
-  ]) ?? ['{projectRoot}/**/*', '!{projectRoot}/node_modules/**/*'];
-  const others = left.flatMap((path) => [`!{projectRoot}/${path}`, `!{projectRoot}/${path}/**/*`]);
+  const sources = copies?.flatMap((path) => [`${files}/${path}`, `${files}/${path}/**/*`]) ?? [
+    `${files}/**/*`,
+    `!${files}/node_modules/**/*`,
+  ];
   const settings = [file, `${file}.dockerignore`, '.dockerignore', 'cluster-image.json'];
   const inputs: Inputs = [
     ...sources,
-    ...others,
+    ...inputsWithout(place, left),
     ...[...settings, 'cluster-image.lock.json'].map((name) => `{projectRoot}/${name}`),
-    // What other tasks of the project leave, but for what ours do.
-    { dependentTasksOutputFiles: `!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}` },
-    ...producerInputs(producers),
+    ...leftByTasks(place, left),
+    ...imageInputs(bases),
     ...generalInputs,
   ];
   const build = target('image', `Build the image of ${at(file)}`, 'build', {
     // What an engine builds twice is two images, and nobody else's store has the first.
-    cache: engine === undefined,
-    dependsOn: ['build', ...producerTasks(producers)],
+    cache: engine === undefined && bases.isKnown,
+    dependsOn: ['build', ...producerTasks(bases.producers)],
     inputs,
     outputs: imageOutputs,
     // An engine gets the directory as it is; an ignore file is for that.

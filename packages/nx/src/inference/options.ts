@@ -1,3 +1,5 @@
+const engines = ['docker', 'buildx', 'podman', 'buildah', 'sealos'] as const;
+
 /** What can be said of the plugin in nx.json. */
 export interface PluginOptions {
   readonly lockTargetName?: string;
@@ -12,7 +14,7 @@ export interface PluginOptions {
   /** Whether each platform is built in a task of its own; with an engine it is anyway. */
   readonly platformTargets?: boolean;
   /** What builds from build files that have RUN; without it Dockerfiles with it have no target. */
-  readonly engine?: 'docker' | 'buildx' | 'podman' | 'buildah' | 'sealos';
+  readonly engine?: (typeof engines)[number];
   /** Arguments that are passed on to it. */
   readonly engineArg?: readonly string[];
 }
@@ -29,7 +31,7 @@ const defaults = {
   platformTargets: false,
 } as const;
 
-/** The options with what they are where nothing is said. */
+/** The options, and the defaults of those that are not given. */
 export type TargetNames = Required<Omit<PluginOptions, keyof EngineOptions>> & EngineOptions;
 
 /** What builds images that need an engine. */
@@ -44,6 +46,49 @@ export function engineFor(
   return { engine, ...(engineArg && { engineArg }) };
 }
 
-export function withDefaults(options: PluginOptions | undefined): TargetNames {
-  return { ...defaults, ...options };
+/** What an option has to be, and how to say so. */
+type Rule = readonly [isRight: (value: unknown) => boolean, rule: string];
+
+const name: Rule = [
+  (value) => typeof value === 'string' && /^[^\s:]+$/.test(value),
+  'the name of a target, without spaces and colons',
+];
+
+const rules: Readonly<Record<keyof PluginOptions, Rule>> = {
+  lockTargetName: name,
+  cacheTargetName: name,
+  syncTargetName: name,
+  buildTargetName: name,
+  pushTargetName: name,
+  saveTargetName: name,
+  serveTargetName: name,
+  imageTargetName: [(value) => value === false || name[0](value), `${name[1]}, or false`],
+  platformTargets: [(value) => typeof value === 'boolean', 'true or false'],
+  engine: [(value) => engines.some((engine) => engine === value), `one of ${engines.join(', ')}`],
+  engineArg: [
+    (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'),
+    'a list of arguments',
+  ],
+};
+
+/** The options with what they are where nothing is said. Throws for what is no option, or not as it should be. */
+export function withDefaults(options: unknown): TargetNames {
+  const given = options ?? {};
+  requireOptions(given);
+  return { ...defaults, ...given };
+}
+
+/** Nx says of them no more than that they are JSON; targets by other names than were meant would go unseen. */
+function requireOptions(options: unknown): asserts options is PluginOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new Error('nx.json: the options of @cluster-image/nx are no object');
+  }
+  const known = new Map<string, Rule>(Object.entries(rules));
+  for (const [option, value] of Object.entries(options)) {
+    const rule = known.get(option);
+    const where = `nx.json: the option ${JSON.stringify(option)} of @cluster-image/nx`;
+    if (!rule) throw new Error(`${where} is none; there are ${[...known.keys()].join(', ')}`);
+    const [isRight, words] = rule;
+    if (!isRight(value)) throw new Error(`${where} is ${JSON.stringify(value)}, not ${words}`);
+  }
 }

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { WorkspaceImage } from './producers.ts';
 import type { Dependencies, Inputs } from './targets.ts';
 
@@ -6,6 +7,15 @@ export interface Producer extends WorkspaceImage {
   /** As `dependsOn` takes it: a name, or `directory:` and the root of a project. */
   readonly project: string;
   readonly target: string;
+}
+
+/** Where images of the workspace come from. */
+export interface Sources {
+  readonly producers: readonly Producer[];
+  /** Those in files that no task is known to make. */
+  readonly files: readonly WorkspaceImage[];
+  /** Whether that is all: nothing tells Nx when another one changes. */
+  readonly isKnown: boolean;
 }
 
 /**
@@ -27,14 +37,29 @@ export function producerTasks(producers: readonly Producer[]): Dependencies {
 }
 
 /** What tells of these images in the hash of a task. */
-export function producerInputs(producers: readonly Producer[]): Inputs {
-  if (producers.length === 0) return [];
-  const archives = producers.flatMap(({ transport, path }) =>
-    path !== undefined && transport !== 'oci' ? [path] : [],
-  );
-  return [digestFiles, ...[...new Set(archives)].sort()].map((files) => ({
-    dependentTasksOutputFiles: files,
-  }));
+export function imageInputs({ producers, files }: Sources): Inputs {
+  const outputs =
+    producers.length === 0 ? [] : [digestFiles, ...pathsOf(producers.filter(isForeign))];
+  return [
+    ...outputs.map((dependentTasksOutputFiles) => ({ dependentTasksOutputFiles })),
+    ...pathsOf(files)
+      .filter((path) => !path.startsWith('..'))
+      .map((path) => posix.join('{workspaceRoot}', path)),
+  ];
+}
+
+/** Whether what makes an image may leave no file by which its digest is known. */
+function isForeign({ transport, path = '' }: WorkspaceImage): boolean {
+  return transport !== 'oci' || !/(?:^|\/)dist\/image(?:\.[\w-]+)?$/.test(path);
+}
+
+/** The files that are other ones when images are. */
+function pathsOf(images: readonly WorkspaceImage[]): readonly string[] {
+  const paths = images.flatMap(({ transport, path }) => {
+    if (path === undefined) return [];
+    return [transport === 'oci' ? posix.join(path, 'index.json') : path];
+  });
+  return [...new Set(paths)].sort();
 }
 
 /**

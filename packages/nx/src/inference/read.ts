@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Reads a file of the workspace; undefined for one that is not there or cannot be read. */
@@ -14,6 +14,16 @@ export function reader(workspaceRoot: string): ReadText {
   return async (path) => {
     if (!known.has(path)) known.set(path, textOf(join(workspaceRoot, path)));
     return known.get(path);
+  };
+}
+
+/** Whether there is a file in the workspace. Each is looked for once. */
+export function finder(workspaceRoot: string): (path: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (path) => {
+    const found = known.get(path) ?? existsSync(join(workspaceRoot, path));
+    known.set(path, found);
+    return found;
   };
 }
 

@@ -27,7 +27,46 @@ export function leaving(root: string) {
 /** What our own tasks leave in a project's `dist/`, for these platforms: no part of any image, nor of any hash. */
 export function leftBehind(platforms: readonly string[]): readonly string[] {
   const images = ['dist/image', ...platforms.map((platform) => thinOf(platform))];
-  return [...images.flatMap((thin) => [thin, `${thin}.digest`]), 'dist/image.tar'];
+  return [
+    ...images.flatMap((thin) => [thin, `${thin}.digest`]),
+    ...['dist/image.tar', 'dist/images.json', 'dist/registry.endpoint'],
+  ];
+}
+
+/** A directory that an image is built from. */
+export interface Place {
+  /** Relative to the workspace. */
+  readonly root: string;
+  /** How inputs name it. */
+  readonly files: string;
+}
+
+/** Those inputs of a place that none of our own tasks has left there. */
+export function inputsWithout({ files }: Place, left: readonly string[]): Inputs {
+  return left.flatMap((path) => [`!${files}/${path}`, `!${files}/${path}/**/*`]);
+}
+
+/**
+ * What other tasks leave in a place, and git ignores: those before a build, and those before these. What
+ * ours have left is among the outputs of one that has all of `dist/`.
+ *
+ * @param left what ours leave, in `dist/`
+ */
+export function leftByTasks({ root }: Place, left: readonly string[]): Inputs {
+  return patternsBeside(root, left).map((dependentTasksOutputFiles) => ({
+    dependentTasksOutputFiles,
+    transitive: true,
+  }));
+}
+
+/** What all paths below a directory match but these. */
+function patternsBeside(root: string, left: readonly string[]): readonly string[] {
+  // To Nx a first `!` is no part of a pattern like those below.
+  if (root === '.') return [`!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}`];
+  const ours = left.map((path) => posix.basename(path)).join('|');
+  return ['!(dist)', `dist/!(${ours})`]
+    .flatMap((files) => [files, `${files}/**/*`])
+    .map((files) => posix.join(root, files));
 }
 
 /** Where the image for one of several platforms is left. */
