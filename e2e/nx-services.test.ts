@@ -218,4 +218,36 @@ describe.each(nxVersions)('with Nx $nx, three services and two clusters', (versi
     });
     expect((await digests())['clusters/core']).not.toBe(first['clusters/core']);
   });
+
+  test('are built again when what lies in a project below changes, or what a task has made of it', async () => {
+    const gen = {
+      command: 'mkdir -p whole/dist && cp dist/seed whole/dist/made',
+      outputs: ['{projectRoot}/dist/made'],
+    };
+    await workspace.write({
+      'whole/project.json': JSON.stringify({
+        name: 'whole',
+        targets: { gen, 'build-image': { dependsOn: ['cache-images', 'gen'] } },
+      }),
+      'whole/Kubefile': 'FROM scratch\nCOPY . .\n',
+      'whole/part/project.json': '{ "name": "part" }',
+      'whole/part/note': 'one\n',
+      'dist/seed': 'one\n',
+    });
+    const built = async () => {
+      const printed = await workspace.nx(['run', 'whole:build-image', stream]);
+      const digest = await workspace.read('whole/dist/image.digest');
+      return [tasksIn(printed)['whole:build-image'], digest] as const;
+    };
+    const [, one] = await built();
+    // What our own tasks have left meanwhile counts for nothing.
+    await workspace.write({ 'whole/dist/registry.endpoint': 'http://127.0.0.1:1\n' });
+    expect(await built()).toEqual(['cached', one]);
+    await workspace.write({ 'whole/part/note': 'two\n' });
+    const [noted, two] = await built();
+    await workspace.write({ 'dist/seed': 'two\n' });
+    const [made, three] = await built();
+    expect([noted, made, new Set([one, two, three]).size]).toEqual(['run', 'run', 3]);
+    expect(await built()).toEqual(['cached', three]);
+  });
 });

@@ -33,8 +33,7 @@ describe('a project with a Dockerfile', () => {
     // Of what is in dist/ all but what tasks of ours leave there by these very names.
     const ours = ['image', 'image.digest', 'image.tar', 'images.json', 'registry.endpoint'];
     expect(image?.inputs).toContainEqual({
-      dependentTasksOutputFiles: `apps/api/dist/!(${ours.join('|')})`,
-      transitive: true,
+      dependentTasksOutputFiles: `!**/{${ours.map((name) => `dist/${name},dist/${name}/**`).join()}}`,
     });
     expect(image?.options.exclude).toEqual(ours.map((name) => `dist/${name}`));
     expect(image?.inputs).toContain('{projectRoot}/cluster-image.lock.json');

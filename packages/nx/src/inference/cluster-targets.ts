@@ -11,7 +11,6 @@ import {
   inputsWithout,
   leaving,
   leftBehind,
-  leftByTasks,
   type Place,
   type Targets,
   target,
@@ -49,7 +48,8 @@ export function clusterTargets(
     `${files}/**/*`,
     ...['registry', 'node_modules'].map((path) => `!${files}/${path}/**/*`),
     ...inputsWithout(place, left),
-    ...leftByTasks(place, left),
+    // What other tasks of the project leave, and git ignores.
+    { dependentTasksOutputFiles: at('**/*') },
     ...(tools.helm ? [{ runtime: helmVersion }] : []),
     ...(tools.kustomize ? [{ runtime: kustomizeVersion }] : []),
     ...imageInputs(sources),

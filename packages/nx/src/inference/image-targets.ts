@@ -11,7 +11,6 @@ import {
   inputsWithout,
   leaving,
   leftBehind,
-  leftByTasks,
   type Place,
   type Targets,
   target,
@@ -46,7 +45,8 @@ export function imageTargets(
     ...sources,
     ...inputsWithout(place, left),
     ...[...settings, 'cluster-image.lock.json'].map((name) => `{projectRoot}/${name}`),
-    ...leftByTasks(place, left),
+    // What other tasks of the project leave, but for what ours do: one may have all of dist/.
+    { dependentTasksOutputFiles: `!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}` },
     ...imageInputs(bases),
     ...generalInputs,
   ];

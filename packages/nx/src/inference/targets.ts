@@ -46,29 +46,6 @@ export function inputsWithout({ files }: Place, left: readonly string[]): Inputs
   return left.flatMap((path) => [`!${files}/${path}`, `!${files}/${path}/**/*`]);
 }
 
-/**
- * What other tasks leave in a place, and git ignores: those before a build, and those before these. What
- * ours have left is among the outputs of one that has all of `dist/`.
- *
- * @param left what ours leave, in `dist/`
- */
-export function leftByTasks({ root }: Place, left: readonly string[]): Inputs {
-  return patternsBeside(root, left).map((dependentTasksOutputFiles) => ({
-    dependentTasksOutputFiles,
-    transitive: true,
-  }));
-}
-
-/** What all paths below a directory match but these. */
-function patternsBeside(root: string, left: readonly string[]): readonly string[] {
-  // To Nx a first `!` is no part of a pattern like those below.
-  if (root === '.') return [`!**/{${left.flatMap((path) => [path, `${path}/**`]).join()}}`];
-  const ours = left.map((path) => posix.basename(path)).join('|');
-  return ['!(dist)', `dist/!(${ours})`]
-    .flatMap((files) => [files, `${files}/**/*`])
-    .map((files) => posix.join(root, files));
-}
-
 /** Where the image for one of several platforms is left. */
 export function thinOf(platform: string): string {
   return `dist/image.${shortPlatform(platform)}`;
