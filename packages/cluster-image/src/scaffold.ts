@@ -16,15 +16,16 @@ CMD ["kubectl apply -f manifests"]
   'images/shim/images.txt': '# One image a line, for instance\n# docker.io/library/nginx:1.29\n',
 };
 
-/** Where a task runner finds what was built, beside the context. */
-const outputs = ['dist/image/**', 'dist/image.digest'];
+/** What a build leaves beside the context: a thin image and its digest. */
+const [thin, digestFile] = ['dist/image', 'dist/image.digest'];
 
 /** The scripts of a package that is a context, as npm runs them and other runners do. */
 export function contextScripts(tag: string): Readonly<Record<string, string>> {
   return {
     'lock-images': 'cluster-image lock',
-    'build-image': `cluster-image build -t ${tag} --thin dist/image --digest-file dist/image.digest`,
-    'push-image': 'cluster-image push oci:dist/image',
+    'build-image': `cluster-image build -t ${tag} --thin ${thin} --digest-file ${digestFile}`,
+    // Builds anew: a thin image out of a task cache has nothing in the store to be pushed.
+    'push-image': `cluster-image build --output docker://${tag} --exclude ${thin} --exclude ${digestFile}`,
   };
 }
 
@@ -39,6 +40,8 @@ const passThroughEnv = [
   'NODE_EXTRA_CA_CERTS',
 ];
 
+const outputs = [`${thin}/**`, digestFile];
+
 /**
  * Tasks for Turborepo 2.10 or later. A cluster image depends on the digests of the images it takes from
  * other packages, not on their sources. https://turborepo.com/docs/reference/configuration
@@ -46,19 +49,21 @@ const passThroughEnv = [
 export const turboTasks: Readonly<Record<string, object>> = {
   // Turborepo knows no dependency on a task that nobody has.
   build: { dependsOn: ['^build'] },
-  image: { dependsOn: ['build'], outputs, passThroughEnv },
+  // What is built upon or contains the image takes its files from the store, which no task cache restores.
+  image: { dependsOn: ['build', '^image'], cache: false, outputs, passThroughEnv },
   'build-image': {
     dependsOn: ['^image'],
     inputs: [
       '$TURBO_DEFAULT$',
-      '!dist/**',
+      '$TURBO_ROOT$/cluster-image.json',
+      ...outputs.map((path) => `!${path}`),
       // What the runner itself writes, which is no input unless others are named.
       '!.turbo/**',
-      { mode: 'dependencyOutputs', globs: ['dist/image.digest'], from: ['^image'] },
+      { mode: 'dependencyOutputs', globs: [digestFile], from: ['^image'] },
     ],
     outputs,
     passThroughEnv,
   },
-  'push-image': { dependsOn: ['build-image'], cache: false, passThroughEnv },
+  'push-image': { dependsOn: ['image', 'build-image'], cache: false, passThroughEnv },
   'lock-images': { cache: false, passThroughEnv },
 };

@@ -54,8 +54,8 @@ export function withBuilt(
 /**
  * Brings the images that the workspace has built into the store, and tells what each is by now.
  *
- * Throws NOT_FOUND for one that is not built yet, naming where it is referred to; what fails of others
- * comes with it.
+ * Throws NOT_FOUND for one that is not built yet, or not on this machine, naming where it is referred to;
+ * what fails of others comes with it.
  */
 export async function builtPins(
   built: readonly Built[],
@@ -69,10 +69,12 @@ export async function builtPins(
     ({ reference, origins: [origin] }) => `${reference} (${originText(origin)})`,
     ({ reference, location }) =>
       forImage(reference, context, async (counted) => {
-        const source = await openBuilt(location, workspace);
+        const opened = openImage(parseLocation(location), workspace);
+        const source = await unlessGone(`it is not at ${location}`, opened);
         const { tag, ...name } = parseReference(reference);
         const target = { registry: store.registry, repository: nameOf(name) };
-        await copy(source, source.reference, target, { tag, recheck: true }, counted);
+        const copied = copy(source, source.reference, target, { tag, recheck: true }, counted);
+        await unlessGone(`its files are not in the store, nor at ${location}`, copied);
       }),
   );
   const sources = { upstream: store.registry, tree, engines };
@@ -85,14 +87,14 @@ export async function builtPins(
   return lock(found, undefined, sources, { platforms, update: 'all' }, context);
 }
 
-async function openBuilt(location: string, workspace: Workspace) {
+async function unlessGone<T>(why: string, job: Promise<T>): Promise<T> {
   try {
-    return await openImage(parseLocation(location), workspace);
+    return await job;
   } catch (error) {
     if (!(error instanceof OciError) || error.code !== 'NOT_FOUND') throw error;
-    throw new OciError('NOT_FOUND', `it is not at ${location}: ${error.message}`, {
+    throw new OciError('NOT_FOUND', `${why}: ${error.message}`, {
       cause: error,
-      hint: 'It is an image of this workspace (workspaceImages in cluster-image.json). Build it first.',
+      hint: 'It is an image of this workspace (workspaceImages in cluster-image.json). Build it here first.',
     });
   }
 }

@@ -142,7 +142,7 @@ function lazy(digest: Digest, size: number, blobs: BlobSource): Content {
       const found = await blobs(digest, size);
       if (!found || found.size !== size) {
         throw new OciError('NOT_FOUND', `blob ${digest} (${size} bytes) is not in the store`, {
-          hint: 'Run `cluster-image cache` on the context to bring it in.',
+          hint: 'Build the image again on this machine: a task cache brings no bytes into the store.',
         });
       }
       yield* found.open(range);

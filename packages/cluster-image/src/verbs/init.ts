@@ -1,11 +1,12 @@
 import { basename, join, resolve } from 'node:path';
-import { bytes, OciError, readText } from '@cluster-image/oci';
+import { bytes, formatReference, OciError, readText } from '@cluster-image/oci';
 import { file, saveFile } from '@cluster-image/storage';
 import { applyEdits, modify, type ParseError, parse } from 'jsonc-parser';
 import { z } from 'zod';
 import { workspaceRoot } from '../configuration.ts';
 import { resolvePath } from '../environment.ts';
 import { contextScripts, newContext, turboTasks } from '../scaffold.ts';
+import { imageName } from './outcome.ts';
 import type { Verb } from './verb.ts';
 
 const options = z.object({
@@ -17,6 +18,8 @@ const options = z.object({
 interface Initialized {
   /** What was written, relative to where the command runs. */
   readonly written: readonly string[];
+  /** What the new `push-image` pushes to, where the name says no registry. */
+  readonly assumed?: string;
 }
 
 export const initVerb: Verb<typeof options, Initialized> = {
@@ -26,6 +29,8 @@ export const initVerb: Verb<typeof options, Initialized> = {
   options,
   async run({ context, tag, turbo }, environment) {
     const path = resolvePath(environment, context);
+    const name = basename(resolve(path));
+    const reference = imageName(tag ?? name, []);
     const written: string[] = [];
     const write = async (target: string, text: string): Promise<void> => {
       await saveFile(target, bytes(text));
@@ -35,31 +40,43 @@ export const initVerb: Verb<typeof options, Initialized> = {
       const target = join(path, name);
       if (!(await file(target))) await write(target, text);
     }
-    const name = basename(resolve(path));
     const scripts = contextScripts(tag ?? name);
-    await edit(join(path, 'package.json'), { name, private: true }, 'scripts', scripts, write);
+    const packageFile = join(path, 'package.json');
+    const added = await edit(packageFile, { name, private: true }, 'scripts', scripts, write);
     if (turbo) {
       const root = await workspaceRoot(path);
       const empty = { $schema: 'https://turborepo.com/schema.json' };
       await edit(join(root, 'turbo.json'), empty, 'tasks', turboTasks, write);
     }
-    return { written };
+    const isAssumed = reference.host === 'docker.io' && !tag?.startsWith('docker.io/');
+    const isNew = added.includes('push-image');
+    return { written, ...(isNew && isAssumed && { assumed: formatReference(reference) }) };
   },
-  lines: ({ written }) =>
-    written.length === 0 ? ['nothing to do'] : written.map((path) => `wrote ${path}`),
+  lines: ({ written, assumed }) =>
+    written.length === 0
+      ? ['nothing to do']
+      : [...written.map((path) => `wrote ${path}`), ...assumptionLines(assumed)],
 };
+
+function assumptionLines(assumed: string | undefined): readonly string[] {
+  if (assumed === undefined) return [];
+  return [
+    `push-image pushes to ${assumed}, as the name says no registry`,
+    '  for another one write HOST/NAME:TAG in the scripts of package.json',
+  ];
+}
 
 /** The most that a file of JSON may hold that people edit, in bytes. */
 const fileLimit = 1024 * 1024;
 
-/** Adds entries to an object in a file of JSON; what is there already, comments and all, stays. */
+/** Adds entries to an object in a file of JSON, and tells which; what is there already, comments and all, stays. */
 async function edit(
   path: string,
   empty: object,
   key: string,
   entries: Readonly<Record<string, unknown>>,
   write: (path: string, text: string) => Promise<void>,
-): Promise<void> {
+): Promise<readonly string[]> {
   const content = await file(path);
   const before = content ? await readText(content, fileLimit) : undefined;
   let text = before ?? `${JSON.stringify(empty, undefined, 2)}\n`;
@@ -73,9 +90,10 @@ async function edit(
     });
   }
   const formattingOptions = { insertSpaces: !/^\t/m.test(text), tabSize: 2 };
-  for (const [name, value] of Object.entries(entries)) {
-    if (Object.hasOwn(there.data[key] ?? {}, name)) continue;
-    text = applyEdits(text, modify(text, [key, name], value, { formattingOptions }));
+  const added = Object.keys(entries).filter((name) => !Object.hasOwn(there.data[key] ?? {}, name));
+  for (const name of added) {
+    text = applyEdits(text, modify(text, [key, name], entries[name], { formattingOptions }));
   }
   if (text !== before) await write(path, text);
+  return added;
 }

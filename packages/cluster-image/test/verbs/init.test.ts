@@ -25,6 +25,55 @@ describe('init', () => {
     );
   });
 
+  test('writes a script that pushes to the registry that the name says', async () => {
+    const here = await place();
+    const tag = 'registry.example/acme/cluster:1';
+    const made = await here.run(initVerb, { context: 'cluster', tag });
+    expect(made).not.toHaveProperty('assumed');
+    const { scripts } = JSON.parse(await readFile(here.path('cluster/package.json'), 'utf8'));
+    expect(scripts['push-image']).toBe(
+      `cluster-image build --output docker://${tag} --exclude dist/image --exclude dist/image.digest`,
+    );
+  });
+
+  test.each([
+    [undefined, 'docker.io/library/cluster:latest'],
+    ['acme/cluster:1', 'docker.io/acme/cluster:1'],
+    ['docker.io/acme/cluster:1', undefined],
+  ])('of the name %s tells that the registry goes without saying: %s', async (tag, assumed) => {
+    const here = await place();
+    const made = await here.run(initVerb, { context: 'cluster', tag });
+    expect(made.assumed).toBe(assumed);
+    const told = initVerb.lines(made).filter((line) => line.startsWith('push-image pushes to'));
+    expect(told).toHaveLength(assumed === undefined ? 0 : 1);
+    expect(told.join()).toContain(assumed ?? '');
+  });
+
+  test('refuses what cannot be the name of an image, and writes nothing', async () => {
+    const here = await place();
+    const error = await failureOf(here.run(initVerb, { context: 'My Cluster' }));
+    expect(error.code).toBe('REFERENCE_INVALID');
+    await expect(stat(here.path('My Cluster'))).rejects.toThrow('ENOENT');
+    await here.run(initVerb, { context: 'My Cluster', tag: 'cluster' });
+  });
+
+  test('has Turborepo build images before what takes their files from the store, and cache what does not deliver', async () => {
+    const here = await place();
+    await here.run(initVerb, { context: 'cluster', turbo: true });
+    const { tasks } = JSON.parse(await readFile(here.path('turbo.json'), 'utf8'));
+    expect(tasks.image).toMatchObject({ dependsOn: ['build', '^image'], cache: false });
+    expect(tasks['build-image']).not.toHaveProperty('cache');
+    expect(tasks['build-image'].inputs).toEqual([
+      '$TURBO_DEFAULT$',
+      '$TURBO_ROOT$/cluster-image.json',
+      '!dist/image/**',
+      '!dist/image.digest',
+      '!.turbo/**',
+      { mode: 'dependencyOutputs', globs: ['dist/image.digest'], from: ['^image'] },
+    ]);
+    expect(tasks['push-image']).toMatchObject({ cache: false });
+  });
+
   test('leaves what is there, comments and all, and does nothing twice', async () => {
     const turbo =
       '{\n  // ours\n  "tasks": {\n    // not yours\n    "build-image": { "cache": false },\n  },\n}\n';
@@ -35,6 +84,7 @@ describe('init', () => {
     });
     const options = { context: 'cluster', tag: 'acme/cluster:1', turbo: true };
     const made = await here.run(initVerb, options);
+    expect(made).not.toHaveProperty('assumed');
     expect(made.written).not.toContain('cluster/Kubefile');
     const text = await readFile(here.path('turbo.json'), 'utf8');
     expect(text).toContain('// ours');

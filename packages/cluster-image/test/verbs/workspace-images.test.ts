@@ -72,7 +72,24 @@ describe('an image that the workspace builds itself', () => {
     const error = await failureOf(here.run(buildVerb, { context: 'cluster', tag: 'cluster:1' }));
     expect(error.code).toBe('NOT_FOUND');
     expect(error.message).toContain('registry.example/acme/api:dev (manifests/pod.yaml:5');
-    expect(error.hint).toContain('Build it first');
+    expect(error.hint).toContain('Build it here first');
+  });
+
+  test('of which a task cache restored no files is told, until it is built here', async () => {
+    const here = await place(files);
+    await here.run(buildVerb, image);
+    const digest = await buildCluster(here);
+    const store = 'another-store';
+    const options = { context: 'cluster', tag: 'cluster:1', store };
+    const error = await failureOf(here.run(buildVerb, options));
+    expect([error.code, error.hint]).toEqual([
+      'NOT_FOUND',
+      expect.stringContaining('Build it here first'),
+    ]);
+    expect(error.message).toContain('registry.example/acme/api:dev (manifests/pod.yaml:5');
+    expect(error.message).toContain(`nor at oci:${here.path('apps/api/dist/image')}`);
+    await here.run(buildVerb, { ...image, store });
+    expect((await here.run(buildVerb, options)).digest).toBe(digest);
   });
 
   test('stands beside images of others, which stay pinned', async () => {
