@@ -76,7 +76,7 @@ describe('a kustomization is built', () => {
     expect(await failure({}, { variables: slow, timeout: 200 })).toBe('kustomize took over 0.2 s');
     const long = { PATH: await pathWith('kustomize', 'exec /usr/bin/yes') };
     expect(await failure({}, { variables: long })).toBe('kustomize printed over 16777216 bytes');
-  }, 30_000);
+  });
 
   test('until that is interrupted', async () => {
     const PATH = await pathWith('kustomize', 'exec /bin/sleep 30');
@@ -203,7 +203,7 @@ metadata:
     expect(await faults(link)).toEqual([
       'manifests/kustomization.yaml:1: leads out of the context; keep a copy in it',
     ]);
-  }, 30_000);
+  });
 
   test('circles end', async () => {
     const files = {
@@ -235,9 +235,10 @@ metadata:
         ]),
       ).flat(),
     );
+    const own = { 'context/manifests/own/kustomization.yaml': `${laughs}\nresources: *a9\n` };
+    expect(await faults(own)).toEqual([expect.stringContaining('excessive aliasing')]);
     const found = await faults(
       {
-        'context/manifests/own/kustomization.yaml': `${laughs}\nresources: *a9\n`,
         'context/manifests/of/kustomization.yaml': 'resources: [bomb.yaml]\n',
         'context/manifests/of/bomb.yaml': `apiVersion: v1\nkind: Bomb\nmetadata: {name: a}\n${laughs}\n`,
         'context/manifests/pod/kustomization.yaml': 'resources: [pod.yaml]\n',
@@ -251,24 +252,22 @@ metadata:
       expect.stringMatching(stopped),
       expect.stringMatching(stopped),
       expect.stringMatching(stopped),
-      expect.stringContaining('excessive aliasing'),
     ]);
-  }, 60_000);
+  }, 180_000);
 
   test('a hundred thousand resources end', async () => {
     const names = Array.from({ length: 100_000 }, (_, at) => `  - r${at}.yaml\n`);
     const all = Array.from({ length: 100_000 }, (_, at) => `---\n${pod.replace('a}', `a${at}}`)}`);
-    const found = await faults(
-      {
-        'context/manifests/missing/kustomization.yaml': `resources:\n${names.join('')}`,
-        'context/manifests/one/kustomization.yaml': 'resources: [all.yaml]\n',
-        'context/manifests/one/all.yaml': all.join(''),
-      },
-      3000,
-    );
-    expect(found).toEqual([
-      expect.stringMatching(/missing\/kustomization\.yaml.*r0\.yaml/),
+    const missing = await faults({
+      'context/manifests/missing/kustomization.yaml': `resources:\n${names.join('')}`,
+    });
+    expect(missing).toEqual([expect.stringMatching(/missing\/kustomization\.yaml.*r0\.yaml/)]);
+    const files = {
+      'context/manifests/one/kustomization.yaml': 'resources: [all.yaml]\n',
+      'context/manifests/one/all.yaml': all.join(''),
+    };
+    expect(await faults(files, 3000)).toEqual([
       expect.stringMatching(/one\/kustomization\.yaml.*kustomize (?:took|needed) over/),
     ]);
-  }, 60_000);
+  }, 180_000);
 });

@@ -33,7 +33,7 @@ export function spool(disk: Disk): Spool {
         async append(chunks) {
           const handle = await open('a');
           const writer = fileWriter(fs, path, handle);
-          let added = 0;
+          let [added, whole] = [0, 0];
           try {
             await requireSize(fs, path, handle, size);
             for await (const chunk of chunks) {
@@ -45,10 +45,12 @@ export function spool(disk: Disk): Spool {
           } finally {
             try {
               await writer.end();
-              // Not before it is there to be read.
-              size += added;
+              whole = added;
             } finally {
-              await onDisk(fs, path, () => handle.close());
+              // Not before it is there to be read, and the file free to be gone on with.
+              await onDisk(fs, path, () => handle.close()).finally(() => {
+                size += whole;
+              });
               // Opening it may have made it again.
               if (isOver) await remove();
             }

@@ -50,6 +50,7 @@ async function ended(child: ChildProcess): Promise<unknown> {
 }
 
 async function kill(child: ChildProcess): Promise<void> {
+  expect(child.exitCode).toBeNull();
   const exit = once(child, 'exit');
   child.kill('SIGKILL');
   expect(await exit).toEqual([null, 'SIGKILL']);

@@ -54,7 +54,7 @@ async function serving() {
   const file = at.path('endpoint');
   const options = ['--proxy', '--plain-http', host, '--default-upstream', host];
   const child = started(at, 'serve', ...options, '--endpoint-file', file);
-  await expect.poll(() => readFile(file, 'utf8').catch(() => ''), { timeout: 10_000 }).not.toBe('');
+  await expect.poll(() => readFile(file, 'utf8').catch(() => '')).not.toBe('');
   const url = `${(await readFile(file, 'utf8')).trim()}/v2/acme/app`;
   await (await fetch(`${url}/manifests/${image.root.digest}`)).text();
   return { child, url, release: resolve, layer };

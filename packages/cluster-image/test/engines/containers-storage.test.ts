@@ -231,20 +231,27 @@ describe('a tool that does not end', () => {
     const tools = await toolsOf({ buildah: endless });
     const store = openStore(await temporaryDirectory());
     const variables = { PATH: tools.path };
-    const storage = containersStorage({ cwd: '/', variables }, store.scratch, createContext(), 500);
+    const storage = containersStorage(
+      { cwd: '/', variables },
+      store.scratch,
+      createContext(),
+      5_000,
+    );
     const target = await store.scratch();
     const error = await failureOf(storage.save('localhost/app:1', target));
     expect([error.code, error.message]).toEqual(['TOOL', expect.stringMatching(/silent/)]);
-    expect(await isAlive(tools)).toBe(false);
+    await expect.poll(() => isAlive(tools)).toBe(false);
   });
 
   test('is ended when the work is interrupted', async () => {
     const here = await placeWith({ buildah: endless });
     const controller = new AbortController();
-    const reading = here.run(verifyVerb, { location: from }, controller.signal);
-    setTimeout(() => controller.abort(), 700);
-    expect((await failureOf(reading)).code).toBe('ABORTED');
-    expect([await isAlive(here.tools), await staged(here)]).toEqual([false, []]);
+    const reading = failureOf(here.run(verifyVerb, { location: from }, controller.signal));
+    await expect.poll(() => here.tools.text('pid').catch(() => '')).toMatch(/^\d+\n/);
+    controller.abort();
+    expect((await reading).code).toBe('ABORTED');
+    await expect.poll(() => isAlive(here.tools)).toBe(false);
+    expect(await staged(here)).toEqual([]);
   });
 
   test('is ended when it prints without end', async () => {
