@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { isHost, parsePlatform, parseReference } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
@@ -173,12 +173,16 @@ export async function workspaceRoot(path: string): Promise<string> {
   }
 }
 
-/** The configuration of a context: its own file over the workspace's. Throws INPUT_INVALID. */
-export async function readConfiguration(path: string): Promise<Configuration> {
+/**
+ * The configuration of a context: its own file over the workspace's. Throws INPUT_INVALID.
+ *
+ * @param cwd the directory from which errors name the files; in full without it
+ */
+export async function readConfiguration(path: string, cwd?: string): Promise<Configuration> {
   const root = await workspaceRoot(path);
-  const shared = await readFile(root);
+  const shared = await readFile(root, cwd);
   if (root === path) return { ...shared, registries: shared.registries ?? {} };
-  return combined(shared, await readFile(path));
+  return combined(shared, await readFile(path, cwd));
 }
 
 function combined(shared: Configuration, own: Configuration): Configuration {
@@ -207,10 +211,11 @@ function combined(shared: Configuration, own: Configuration): Configuration {
   };
 }
 
-async function readFile(path: string): Promise<Configuration> {
-  const where = join(path, configurationName);
-  const content = await file(where);
+async function readFile(path: string, cwd: string | undefined): Promise<Configuration> {
+  const full = join(path, configurationName);
+  const content = await file(full);
   if (!content) return {};
+  const where = cwd === undefined ? full : relative(cwd, full);
   const { value } = await readConfigurationFile(content, configurationSchema, where);
   return withPaths(value, path);
 }

@@ -15,6 +15,7 @@ import {
   type Since,
   type Store,
 } from '@cluster-image/storage';
+import { formatCount } from './counts.ts';
 import type { LocatedImage } from './images.ts';
 import { formatSize } from './sizes.ts';
 
@@ -106,7 +107,7 @@ function incomplete(what: string, since: Since, missing: readonly Descriptor[]):
   const lines = missing.map(({ digest, size }) => `  ${digest}  ${formatSize(size)}`);
   return new OciError(
     'NOT_FOUND',
-    `${what} is a delta, and ${missing.length} layers (${formatSize(total)}) are missing:\n${lines.join('\n')}`,
+    `${what} is a delta, and ${formatCount(missing.length, 'layer')} (${formatSize(total)}) ${missing.length === 1 ? 'is' : 'are'} missing:\n${lines.join('\n')}`,
     { hint: `Load ${sinceText(since)} first, which it was saved since.` },
   );
 }
@@ -144,7 +145,7 @@ export function deltaLines({ since, leftOut }: DeltaReport): readonly string[] {
   const total = formatSize(leftOut.reduce((sum, { size }) => sum + size, 0));
   return [
     `  a delta, saved since ${sinceText(since)}`,
-    `  without ${leftOut.length} layers (${total}) that are there`,
+    `  without ${formatCount(leftOut.length, 'layer')} (${total}) that ${leftOut.length === 1 ? 'is' : 'are'} there`,
     ...leftOut.map(
       ({ digest, size, isInStore }) =>
         `    ${digest}  ${formatSize(size)}, ${isInStore ? 'in the store' : 'missing in the store'}`,

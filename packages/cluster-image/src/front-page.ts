@@ -1,6 +1,7 @@
 import { type Handler, type ServerResponse, text } from '@cluster-image/distribution';
 import type { RegistryReader } from '@cluster-image/oci';
 import { type ClientName, clientConfig, clientNames } from './client-config.ts';
+import { formatCount } from './counts.ts';
 import { type Held, holdings } from './holdings.ts';
 import { formatSize } from './sizes.ts';
 
@@ -39,7 +40,7 @@ function holdingsSection(page: Held, query: string): readonly string[] {
   return [
     '<section aria-labelledby="holds"><h2 id="holds">What it holds</h2>',
     `<form role="search"><input type="search" name="q" value="${escaped(query)}" placeholder="Find a repository" aria-label="Find a repository"><button>Find</button></form>`,
-    `<p>${total} ${total === 1 ? 'repository' : 'repositories'}${query === '' ? '' : ` with “${escaped(query)}” in the name`}, ${formatSize(size)}${saved > 0 ? `; ${formatSize(saved)} more if images did not share layers` : ''}.</p>`,
+    `<p>${formatCount(total, 'repository', 'repositories')}${query === '' ? '' : ` with “${escaped(query)}” in the name`}, ${formatSize(size)}${saved > 0 ? `; ${formatSize(saved)} more if images did not share layers` : ''}.</p>`,
     ...(repositories.length === 0
       ? ['<p class="none">Nothing yet.</p>']
       : [

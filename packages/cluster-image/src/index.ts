@@ -1,4 +1,4 @@
-export { type Context, nameOf, parseReference, referenceFrom } from '@cluster-image/oci';
+export { type Context, nameOf, OciError, parseReference, referenceFrom } from '@cluster-image/oci';
 export { isDeliverable } from './completeness.ts';
 export { configurationSchema } from './configuration.ts';
 export type { Discovery, Found, Origin } from './discover/discovery.ts';

@@ -174,7 +174,7 @@ async function openContextRegistry(
   }
   const context = await openContext(workspace.path(text));
   // Its own, which need not be that of where the command runs.
-  const configuration = await readConfiguration(context.path);
+  const configuration = await readConfiguration(context.path, workspace.environment.cwd);
   const platforms = platformsOf(platform, configuration);
   const [chosen, ...others] = platforms;
   if (!chosen || (others.length > 0 && !all)) {

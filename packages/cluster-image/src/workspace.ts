@@ -69,7 +69,7 @@ export async function withWorkspace<T>(
 ): Promise<T> {
   const queue = new PQueue({ concurrency: options.jobs });
   const bounded = createContext({ ...context, transfer: (task) => queue.add(task) });
-  const configuration = await readConfiguration(resolvePath(environment, at));
+  const configuration = await readConfiguration(resolvePath(environment, at), environment.cwd);
   const { plainHttp, insecure, jobs, longestWait, via } = options;
   const { variables } = environment;
   const opened = network({

@@ -14,6 +14,18 @@ async function faultIn(text: string | Uint8Array): Promise<string> {
 }
 
 describe('the configuration of a context', () => {
+  test('is named in errors from where the command runs', async () => {
+    const root = await contextDirectory({ 'nx.json': '{}', 'a/cluster-image.json': '[]' });
+    for (const [cwd, name] of [
+      ['.', 'a/cluster-image.json'],
+      ['a', 'cluster-image.json'],
+      ['b', '../a/cluster-image.json'],
+    ] as const) {
+      const { message } = await failureOf(readConfiguration(join(root, 'a'), join(root, cwd)));
+      expect(message.slice(0, name.length + 1)).toBe(`${name}:`);
+    }
+  });
+
   test('is empty where there is none', async () => {
     const root = await contextDirectory({ 'nx.json': '{}' });
     expect(await readConfiguration(root)).toEqual({ registries: {} });

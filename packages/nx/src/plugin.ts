@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
 import type { CreateNodes, CreateNodesResultArray } from '@nx/devkit';
 import { clusterTargets, type Tools } from './inference/cluster-targets.ts';
-import { sketch } from './inference/dockerfile.ts';
+import { sketch, wholeBehindLinks } from './inference/dockerfile.ts';
 import { entriesOf } from './inference/entries.ts';
 import { imageTargets } from './inference/image-targets.ts';
 import { type PluginOptions, withDefaults } from './inference/options.ts';
 import { producerOf } from './inference/producer-of.ts';
 import { amongBases, type Producer, type Sources } from './inference/producer-tasks.ts';
 import { type WorkspaceImage, workspaceImages } from './inference/producers.ts';
-import { finder, reader } from './inference/read.ts';
+import { finder, isLinkIn, reader } from './inference/read.ts';
 import { saidImage, saidPlatforms } from './inference/said-image.ts';
 import { releaseOf, type Targets } from './inference/targets.ts';
 import {
@@ -29,7 +29,11 @@ import {
 export const createNodes: CreateNodes<PluginOptions> = [
   '**/{Sealfile,Kubefile,Dockerfile,Containerfile,project.json,package.json,cluster-image.json,Chart.yaml,*.tgz,kustomization.yaml,kustomization.yml,Kustomization}',
   async (files, options, { workspaceRoot, nxJsonConfiguration }) => {
-    const disk = { read: reader(workspaceRoot), has: finder(workspaceRoot) };
+    const disk = {
+      read: reader(workspaceRoot),
+      has: finder(workspaceRoot),
+      isLink: isLinkIn(workspaceRoot),
+    };
     const names = withDefaults(options);
     const workspace = look(files, disk, names, entriesOf(nxJsonConfiguration));
     return Promise.all(
@@ -56,7 +60,7 @@ function project(file: string, targets: Targets, { has, names }: Workspace) {
 }
 
 async function targetsOf(root: string, file: string, workspace: Workspace): Promise<Targets> {
-  const { names, read, parents } = workspace;
+  const { names, read, isLink, parents } = workspace;
   const platforms = await platformsOf(root, workspace);
   const images = await imagesFor(root, workspace);
   // What is below other projects is not among the files of this one, and part of its image all the same.
@@ -70,8 +74,9 @@ async function targetsOf(root: string, file: string, workspace: Workspace): Prom
   }
   const text = await read(posix.join(root, file));
   if (names.imageTargetName === false || text === undefined) return {};
-  const build = file === configurationName ? saidImage(text) : sketch(text);
-  if (!build) return {};
+  const said = file === configurationName ? saidImage(text) : sketch(text);
+  if (!said) return {};
+  const build = wholeBehindLinks(said, (path) => isLink(posix.join(root, path)));
   const bases = await sourcesOf(amongBases(images, build.bases), root, workspace);
   return imageTargets(place, file, build, bases, platforms, names);
 }

@@ -1,5 +1,7 @@
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { sketch } from '../src/inference/dockerfile.ts';
+import { sketch, wholeBehindLinks } from '../src/inference/dockerfile.ts';
 import { nxWorkspace } from './workspace.ts';
 
 const project = { 'apps/api/project.json': '{}' };
@@ -123,6 +125,46 @@ describe('a Dockerfile at a glance', () => {
   });
 });
 
+describe('what a Dockerfile is built upon', () => {
+  const dollar = '$';
+
+  test.each([
+    ['FROM a/b:1', ['a/b:1']],
+    ['ARG BASE=a/b:1\nFROM $BASE', ['a/b:1']],
+    [
+      `ARG TAG=1\nARG NAME=a/b BASE="a/b:${dollar}{TAG}"\nFROM --platform=x ${dollar}{BASE} AS y`,
+      ['a/b:1'],
+    ],
+    [`ARG NAME='a/b'\nFROM ${dollar}NAME:1`, ['a/b:1']],
+    [`FROM ${dollar}{BASE:-a/b}`, ['a/b']],
+    [`ARG BASE=a\nFROM ${dollar}{BASE:-b}`, ['a']],
+    // Only what comes before the first FROM counts for one.
+    ['FROM a\nARG BASE=b\nFROM $BASE', ['a']],
+    // What is not plain hides nothing else.
+    ['ARG BASE\nFROM $BASE\nFROM a-$TARGETARCH\nFROM b', ['b']],
+    ['ARG BASE=\nFROM $BASE', []],
+  ])('is told: %s', (text, bases) => {
+    expect(sketch(`${text}\nCOPY x y\n`).bases).toEqual(bases);
+  });
+});
+
+describe('what is copied through a link', () => {
+  const links = new Set(['data', 'conf/link']);
+
+  test.each([
+    ['COPY data /', undefined],
+    ['COPY data/some.json /', undefined],
+    ['COPY data/*.json /', undefined],
+    ['COPY plain conf/link /', undefined],
+    ['COPY conf /', ['conf']],
+    ['COPY *.json /', ['*.json']],
+    ['COPY . /', undefined],
+  ])('is not plain to see: %s', (line, copies) => {
+    const build = sketch(`FROM scratch\n${line}\n`);
+    expect(wholeBehindLinks(build, (path) => links.has(path)).copies).toEqual(copies);
+  });
+});
+
 describe('a project whose configuration says what its image is', () => {
   const files = {
     ...project,
@@ -150,6 +192,20 @@ describe('a project whose configuration says what its image is', () => {
       }),
     });
     expect((await targets('apps/api')).image?.inputs).toContain('{projectRoot}/**/*');
+  });
+
+  test('has all of the project as inputs where what that copies is a link', async () => {
+    const { root, targets } = await nxWorkspace({
+      ...files,
+      'apps/web/project.json': '{}',
+      'apps/web/Dockerfile': 'FROM scratch\nCOPY dist/main.js /\n',
+    });
+    expect((await targets('apps/web')).image?.inputs).not.toContain('{projectRoot}/**/*');
+    for (const app of ['api', 'web']) await symlink('out', join(root, 'apps', app, 'dist'));
+    for (const app of ['api', 'web']) {
+      const { image } = await targets(`apps/${app}`);
+      expect(image?.inputs).toContain('{projectRoot}/**/*');
+    }
   });
 
   test.each(['{"platforms": ["linux/arm64"]}', '{"image": ', '{"image": "node"}', '[]'])(

@@ -175,6 +175,14 @@ describe('images that the workspace builds', () => {
     expect(lonely?.inputs).toContain('{workspaceRoot}/apps/api/dist/image/index.json');
   });
 
+  test('may be said in a file with a byte order mark', async () => {
+    const workspaceImages = { 'acme/api': 'oci:../apps/api/dist/image' };
+    const text = `\uFEFF${JSON.stringify({ workspaceImages })}`;
+    const { targets, edges } = await nxWorkspace({ ...files, 'cluster/cluster-image.json': text });
+    expect((await targets('cluster'))['build-image']?.dependsOn).toHaveLength(2);
+    expect(await edges(projects)).toHaveLength(1);
+  });
+
   test.each([
     '{',
     '[]',
@@ -217,6 +225,7 @@ describe('an image that is built upon one of the workspace', () => {
   test.each<[string, boolean]>([
     ['FROM base:1', true],
     ['FROM scratch AS one\nFROM --platform=linux/amd64 docker.io/base', true],
+    ['ARG BASE=docker.io/base:1\nFROM $BASE', true],
     ['FROM registry.example/base:1', false],
     ['FROM $BASE', false],
     ['FROM scratch', false],

@@ -1,5 +1,6 @@
 import { compareBytes, type Digest, digestHex, digestOf, OciError } from '@cluster-image/oci';
 import type { LayerPlan, PlanEntry } from '@cluster-image/storage';
+import { formatCount } from '../counts.ts';
 import { directoryEntry, parentsOf } from './source.ts';
 
 /** Blobs from this size on are worth a layer of their own, in bytes. */
@@ -44,7 +45,7 @@ export function pack(
   if (room < (hasImages ? 2 : 0)) {
     throw new OciError(
       'UNSUPPORTED',
-      `the base image has ${options.baseLayers} layers, which leaves too few of ${options.maxLayers}`,
+      `the base image has ${formatCount(options.baseLayers, 'layer')}, which leaves too few of ${options.maxLayers}`,
       { hint: 'Raise --max-layers (dockerd loads up to 125), or use a base with fewer layers.' },
     );
   }

@@ -71,6 +71,8 @@ export async function findInCharts(tree: Tree, options: FindInCharts): Promise<F
   const found: Promise<Findings>[] = [];
   for (const path of new Set([...paths, ...renderings.keys()])) {
     const installed = renderings.get(path);
+    const isSaid = settings.has(path) || installed !== undefined;
+    if (!isSaid && (await holdsOnly(tree, path, [...renderings.keys()]))) continue;
     found.push(queue.add(() => findAt(tree, path, settings.get(path), options, installed)));
   }
   return merge([...(await Promise.all(found)), { ...nothing, suspects }]);
@@ -104,6 +106,17 @@ async function pathsOf(
     paths.add(path);
   }
   return paths;
+}
+
+/** Whether a directory is no chart itself and has charts below it, none but these. */
+async function holdsOnly(tree: Tree, path: string, charts: readonly string[]): Promise<boolean> {
+  const below = charts.filter((chart) => chart.startsWith(`${path}/`));
+  if (below.length === 0) return false;
+  for await (const { path: at } of tree.entries(path)) {
+    if (!/(?:\/Chart\.yaml|\.tgz|\.tar\.gz)$/.test(at)) continue;
+    if (!below.some((chart) => at === chart || at.startsWith(`${chart}/`))) return false;
+  }
+  return true;
 }
 
 async function findAt(

@@ -1,4 +1,5 @@
 import { type Context, formatPlatform, OciError, type Platform } from '@cluster-image/oci';
+import { formatCount } from '../counts.ts';
 import type { Discovery, Found, Origin } from '../discover/discovery.ts';
 import type { DiscoverSettings } from '../discover/settings.ts';
 import { type LockedImage, type Lockfile, lockfileName } from './lockfile.ts';
@@ -119,7 +120,7 @@ export function requireResolved({ unresolved }: Discovery): void {
   );
   throw new OciError(
     'INPUT_INVALID',
-    `${unresolved.length} image references cannot be resolved:\n${lines.join('\n')}`,
+    `${formatCount(unresolved.length, 'image reference')} cannot be resolved:\n${lines.join('\n')}`,
     {
       hint: 'Mend them; or say in cluster-image.json what they stand for (resolve), or that they are nothing to pack (ignore).',
     },
@@ -140,8 +141,7 @@ export function tellSuspects(
   const lines = suspects.map(
     ({ text, reason, origins }) => `  ${text}  (${originText(origins[0])}, ${reason})`,
   );
-  const what = suspects.length === 1 ? 'text looks' : 'texts look';
-  const message = `${suspects.length} ${what} like an image and nobody has said whether to pack it`;
+  const message = `${formatCount(suspects.length, 'text looks', 'texts look')} like an image and nobody has said whether to pack it`;
   const hint = 'Name them under accept or ignore in cluster-image.json.';
   if (strict) throw new OciError('INPUT_INVALID', `${message}:\n${lines.join('\n')}`, { hint });
   const [first = '', ...others] = suspects.map(({ text }) => text);

@@ -1,4 +1,5 @@
 import { type Digest, type ErrorCode, OciError } from '@cluster-image/oci';
+import { formatCount } from '../counts.ts';
 import { formatSize } from '../sizes.ts';
 
 /** What became of one image, or of one manifest. */
@@ -89,9 +90,11 @@ export function reportLines({ images, counts, about, bytes }: SyncReport, to: st
       if (state !== 'failed' && state !== 'skipped') return [];
       return [`${state} ${nameOf(image)}: ${reason}`, ...(hint ? [`  ${hint}`] : [])];
     }),
-    `${copied + present} images are in ${to}: ${copied} copied, ${present} were there; ${formatSize(bytes)} moved`,
+    `${formatCount(copied + present, 'image is', 'images are')} in ${to}: ${copied} copied, ${formatCount(present, 'was there', 'were there')}; ${formatSize(bytes)} moved`,
     ...(all > 0
-      ? [`${all} manifests about them: ${about.copied} copied, ${about.present} were there`]
+      ? [
+          `${formatCount(all, 'manifest')} about them: ${about.copied} copied, ${formatCount(about.present, 'was there', 'were there')}`,
+        ]
       : []),
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
     ...(failed > 0 ? [`${failed} failed; run it again, what is there is not brought again`] : []),

@@ -5,6 +5,7 @@ import { assemble, registryDirectory } from '../assemble/assemble.ts';
 import { sealerImageTypes } from '../assemble/sealer-image.ts';
 import { contextSource, ignoreTextOf, type Source } from '../assemble/source.ts';
 import { type ContextDirectory, openContext } from '../context-directory.ts';
+import { formatCount } from '../counts.ts';
 import { applicationsOf } from '../discover/discovery.ts';
 import { listsWithCredentials } from '../discover/given-lists.ts';
 import { engineNames } from '../engine-build.ts';
@@ -106,7 +107,7 @@ export const buildVerb: Verb<typeof options, Built> = {
       const made = { image, sources, reference, targets, isStored, ...mountable(given.since) };
       return { ...(await handOver(made, given, workspace)), images, fetched };
     }),
-  lines: (built) => outcomeLines('built', built, `with ${built.images} images`),
+  lines: (built) => outcomeLines('built', built, `with ${formatCount(built.images, 'image')}`),
 };
 
 async function assembled(job: LockedJob, workspace: Workspace): Promise<Made> {

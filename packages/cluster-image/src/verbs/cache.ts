@@ -3,6 +3,7 @@ import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import { cache } from '../cache.ts';
 import { lockedContext, openContext } from '../context-directory.ts';
+import { formatCount } from '../counts.ts';
 import { lockCommand } from '../lock/check.ts';
 import { formatSize } from '../sizes.ts';
 import { commonOptions, platformsOf, withWorkspace } from '../workspace.ts';
@@ -54,6 +55,6 @@ export const cacheVerb: Verb<typeof options, CachedContext> = {
       return { images, fetched, store: store.root };
     }),
   lines: ({ images, fetched, store }) => [
-    `${images.length} images are in ${store}, ${formatSize(fetched)} fetched`,
+    `${formatCount(images.length, 'image is', 'images are')} in ${store}, ${formatSize(fetched)} fetched`,
   ],
 };

@@ -6,6 +6,7 @@ import {
   readConfig,
 } from '@cluster-image/oci';
 import { z } from 'zod';
+import { formatCount } from '../counts.ts';
 import { type DeltaReport, deltaIn, deltaLines, reportOn } from '../deltas.ts';
 import { givenLocation } from '../given-location.ts';
 import { type LocatedImage, manifestOf, openImage } from '../images.ts';
@@ -93,7 +94,7 @@ export const inspectVerb: Verb<typeof options, Inspected> = {
     `  digest  ${digest}`,
     ...(delta ? deltaLines(delta) : []),
     ...platforms.flatMap(({ platform, size, layers, labels, environment, entrypoint, command }) => [
-      `  ${platform}  ${formatSize(size)} in ${layers.length} layers`,
+      `  ${platform}  ${formatSize(size)} in ${formatCount(layers.length, 'layer')}`,
       ...Object.entries(labels).map(([name, value]) => `    label ${name}=${value}`),
       ...environment.map((entry) => `    env ${entry}`),
       ...(entrypoint.length > 0 ? [`    entrypoint ${JSON.stringify(entrypoint)}`] : []),

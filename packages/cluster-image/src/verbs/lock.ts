@@ -3,6 +3,7 @@ import { bytes, type Context, formatReference, OciError, parseReference } from '
 import { saveFile } from '@cluster-image/storage';
 import { z } from 'zod';
 import type { RemoteChart } from '../charts/remote-chart.ts';
+import { formatCount } from '../counts.ts';
 import type { Discovery } from '../discover/discovery.ts';
 import type { Environment } from '../environment.ts';
 import { lockCommand } from '../lock/check.ts';
@@ -82,7 +83,7 @@ export const lockVerb: Verb<typeof options, Locked> = {
       if (from === undefined) return `+ ${reference} ${to}`;
       return to === undefined ? `- ${reference}` : `~ ${reference} ${from} -> ${to}`;
     }),
-    `${lockfile} pins ${images} images${charts ? ` and ${charts} charts` : ''}${changes.length === 0 ? ', as before' : ''}`,
+    `${lockfile} pins ${formatCount(images, 'image')}${charts ? ` and ${formatCount(charts, 'chart')}` : ''}${changes.length === 0 ? ', as before' : ''}`,
   ],
 };
 

@@ -16,6 +16,7 @@ import {
   writeThinImage,
 } from '@cluster-image/storage';
 import { z } from 'zod';
+import { formatCount } from '../counts.ts';
 import { deliver, type LocatedImage } from '../images.ts';
 import type { Target } from '../location.ts';
 import { formatSize } from '../sizes.ts';
@@ -102,7 +103,7 @@ export function outcomeLines(
   return [
     `${made} ${name}`,
     `  digest  ${digest}`,
-    `  size    ${formatSize(size)} in ${layers} layers, ${rest}`,
+    `  size    ${formatSize(size)} in ${formatCount(layers, 'layer')}, ${rest}`,
     ...locations.map((location, at) => `  ${at === 0 ? 'at     ' : '       '} ${location}`),
   ];
 }

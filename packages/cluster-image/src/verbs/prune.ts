@@ -1,5 +1,6 @@
 import { openStore, type Pruned } from '@cluster-image/storage';
 import { z } from 'zod';
+import { formatCount } from '../counts.ts';
 import { parseDuration } from '../durations.ts';
 import { storePath } from '../environment.ts';
 import { formatSize, parseSize } from '../sizes.ts';
@@ -59,7 +60,7 @@ export const pruneVerb: Verb<typeof options, PrunedStore> = {
   lines: ({ store, dryRun, freed, size, blobs, released, problems }) => [
     ...problems.map(({ path, why }) => `passed over: ${path}: ${why}`),
     ...released.map((name) => `${dryRun ? 'would let go of' : 'let go of'} ${name}`),
-    `${store}: ${formatSize(freed)} in ${blobs} blobs ${dryRun ? 'would be' : 'were'} freed, ${formatSize(size)} are left`,
+    `${store}: ${formatSize(freed)} in ${formatCount(blobs, 'blob')} ${dryRun ? 'would be' : 'were'} freed, ${formatSize(size)} are left`,
   ],
 };
 

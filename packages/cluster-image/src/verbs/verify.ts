@@ -13,6 +13,7 @@ import {
 } from '@cluster-image/oci';
 import { type Delta, type LayoutReport, type Problem, verifyLayout } from '@cluster-image/storage';
 import { z } from 'zod';
+import { formatCount } from '../counts.ts';
 import { type DeltaReport, deltaIn, deltaLines, reportOn } from '../deltas.ts';
 import { givenLocation } from '../given-location.ts';
 import { manifestOf, openImage } from '../images.ts';
@@ -62,7 +63,7 @@ export const verifyVerb: Verb<typeof options, Verified> = {
     }),
   lines: ({ location, repositories, manifests, blobs, bytes, problems, delta }) => [
     ...problems.map(({ path, why }) => `${path} ${why}`),
-    `${location}: ${problems.length === 0 ? 'sound' : `${problems.length} problems`}; ${repositories} repositories, ${manifests} manifests, ${blobs} blobs, ${formatSize(bytes)} read`,
+    `${location}: ${problems.length === 0 ? 'sound' : formatCount(problems.length, 'problem')}; ${formatCount(repositories, 'repository', 'repositories')}, ${formatCount(manifests, 'manifest')}, ${formatCount(blobs, 'blob')}, ${formatSize(bytes)} read`,
     ...(delta ? deltaLines(delta) : []),
   ],
   failed: ({ problems }) => problems.length > 0,

@@ -540,6 +540,23 @@ describe('a chart that the build file installs', () => {
     expect(await references(root)).toEqual(['a.io/b:1']);
   });
 
+  test('may lie in a directory with others, which is no chart that was passed over', async () => {
+    const files = {
+      'charts/group/web/Chart.yaml': chartFile('web'),
+      'charts/group/web/templates/pod.yaml': pod('a.io/b:1'),
+      'charts/group/README.md': 'Charts.',
+      Kubefile: kubefile('helm install web charts/group/web'),
+    };
+    const root = await contextDirectory(files);
+    expect(await references(root)).toEqual(['a.io/b:1']);
+    expect((await find(root)).suspects).toEqual([]);
+    const more = await contextDirectory({
+      ...files,
+      'charts/group/db/Chart.yaml': chartFile('db'),
+    });
+    expect((await find(more)).suspects.map(({ text }) => text)).toEqual(['charts/group']);
+  });
+
   test('is suspected of more where a value cannot be told and others render it', async () => {
     const files = { ...web, Kubefile: kubefile('helm upgrade -i site charts/web --set tag=$TAG') };
     const alone = await find(await contextDirectory(files));

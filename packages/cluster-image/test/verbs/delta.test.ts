@@ -180,7 +180,7 @@ describe('what an image lacks that was saved since another one', () => {
     const load = { from: `docker-archive:${files.delta}`, to: 'app:1' };
     const error = await failureOf(here.run(loadVerb, load));
     expect(error.message).toMatch(
-      /is a delta, and 1 layers \(.*\) are missing:\n {2}sha256:\S+ {2}.*B$/,
+      /is a delta, and 1 layer \(.*\) is missing:\n {2}sha256:\S+ {2}.*B$/,
     );
   });
 

@@ -134,7 +134,7 @@ describe('lock', () => {
     const locked = await here.run(lockVerb, options);
     expect(lockVerb.lines(locked)).toEqual([
       `- ${host}/acme/tool:1`,
-      'cluster-image.lock.json pins 1 images',
+      'cluster-image.lock.json pins 1 image',
     ]);
   });
 

@@ -137,7 +137,7 @@ describe('sync brings every image', () => {
     expect(lines.slice(1)).toEqual([
       `  ${failed?.hint}`,
       // What was damaged moved as often as it was asked for.
-      expect.stringMatching(/^1 images are in registry:out: 1 copied, 0 were there; .* moved$/),
+      expect.stringMatching(/^1 image is in registry:out: 1 copied, 0 were there; .* moved$/),
       '1 failed; run it again, what is there is not brought again',
     ]);
     const layout = distributionLayout(here.path('out'));

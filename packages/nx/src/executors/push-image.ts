@@ -1,11 +1,15 @@
 import type { ExecutorContext } from '@nx/devkit';
-import { pushVerb } from 'cluster-image';
+import { OciError, pushVerb } from 'cluster-image';
 import { z } from 'zod';
 import { deliver } from './deliver.ts';
 import { targetOf } from './restore.ts';
-import type { ExecutorResult } from './run.ts';
+import { type ExecutorResult, reported, taskOf } from './run.ts';
 
-const schema = z.object({ buildTarget: z.string(), to: z.string().optional() });
+const schema = z.object({
+  from: z.string(),
+  buildTarget: z.string(),
+  to: z.string().optional(),
+});
 const buildSchema = z.object({ tag: z.string().optional() });
 
 /** Pushes to where its name says, unless told otherwise. */
@@ -13,9 +17,24 @@ export default function pushImage(
   options: object,
   context: ExecutorContext,
 ): Promise<ExecutorResult> {
-  const { buildTarget: target, to } = schema.parse(options);
-  const { projectName: project = '', configurationName: configuration } = context;
-  const built = targetOf({ project, target, configuration }, context).options;
-  const { tag } = buildSchema.parse(built);
-  return deliver(pushVerb, { ...options, to: to ?? tag }, context);
+  return reported(async () => {
+    const to = placeFor(options, context);
+    return deliver(pushVerb, { ...options, to }, context);
+  }, context);
+}
+
+/**
+ * Where an image is pushed to; undefined for one in a store or an engine, whose own name says so. Throws
+ * USAGE where nothing does.
+ */
+function placeFor(given: object, context: ExecutorContext): string | undefined {
+  const { from, buildTarget, to } = schema.parse(given);
+  const { project, target } = taskOf(context);
+  const { configurationName: configuration } = context;
+  const built = targetOf({ project, target: buildTarget, configuration }, context).options;
+  const place = to ?? buildSchema.parse(built).tag;
+  if (place !== undefined || !/^(?:oci|oci-archive|docker-archive):/.test(from)) return place;
+  throw new OciError('USAGE', `nothing says where ${project}:${target} pushes the image to`, {
+    hint: `Give the target ${buildTarget} in project.json the option "tag", as registry.example/team/${project}:1.0, or say \`nx run ${project}:${target} --to docker://…\`.`,
+  });
 }

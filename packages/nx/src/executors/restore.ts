@@ -10,12 +10,10 @@ import {
 } from 'cluster-image';
 import { z } from 'zod';
 import { withName } from './image-name.ts';
-import { environmentOf, parsed, runContext } from './run.ts';
+import { environmentOf, parsed, runContext, type Task } from './run.ts';
 
 /** A task whose target builds an image, or may. */
-interface ImageTask {
-  readonly project: string;
-  readonly target: string;
+interface ImageTask extends Task {
   readonly configuration?: string | undefined;
 }
 
@@ -31,10 +29,15 @@ const dependencySchema = z.union([
 ]);
 
 /** What makes a thin image again, from the options of its target. */
-type Rebuild = (options: object, environment: Environment, context: Context) => Promise<unknown>;
+type Rebuild = (
+  options: object,
+  task: Task,
+  environment: Environment,
+  context: Context,
+) => Promise<unknown>;
 
-const rebuild: Rebuild = (options, environment, context) =>
-  buildVerb.run(parsed(buildVerb, options), environment, context);
+const rebuild: Rebuild = (options, task, environment, context) =>
+  buildVerb.run(parsed(buildVerb, options, task), environment, context);
 
 /** The executors that leave thin images. */
 const imageExecutors: ReadonlyMap<string, Rebuild> = new Map([
@@ -42,8 +45,8 @@ const imageExecutors: ReadonlyMap<string, Rebuild> = new Map([
   ['@cluster-image/nx:image', (options, ...rest) => rebuild({ bare: true, ...options }, ...rest)],
   [
     '@cluster-image/nx:image-index',
-    (options, environment, context) =>
-      indexVerb.run(parsed(indexVerb, options), environment, context),
+    (options, task, environment, context) =>
+      indexVerb.run(parsed(indexVerb, options, task), environment, context),
   ],
 ]);
 
@@ -90,7 +93,7 @@ export async function restoreImage(
   if (fault === undefined) return;
   await restoreBefore(task, context, seen);
   console.log(printable(`${task.project}:${task.target}: ${fault}; building it again`));
-  await again(withName(options, { projectName: task.project }), environment, runContext());
+  await again(withName(options, { projectName: task.project }), task, environment, runContext());
 }
 
 /** Why an image cannot be delivered; undefined where it can. */

@@ -1,11 +1,11 @@
 import type { ExecutorContext } from '@nx/devkit';
 import { saveVerb } from 'cluster-image';
 import { deliver } from './deliver.ts';
-import type { ExecutorResult } from './run.ts';
+import { type ExecutorResult, reported } from './run.ts';
 
 export default function saveImage(
   options: object,
   context: ExecutorContext,
 ): Promise<ExecutorResult> {
-  return deliver(saveVerb, options, context);
+  return reported(() => deliver(saveVerb, options, context), context);
 }

@@ -1,7 +1,7 @@
 import type { ExecutorContext } from '@nx/devkit';
 import { serveVerb } from 'cluster-image';
 import { restoreImages } from './restore.ts';
-import { environmentOf, parsed, reported, runContext } from './run.ts';
+import { environmentOf, parsed, reported, runContext, taskOf } from './run.ts';
 
 /** What Nx is told of a server, once it is up and once it has ended. */
 export interface ServeResult {
@@ -18,7 +18,7 @@ export default async function* serveImage(
   const working = runContext();
   const ended = reported(async () => {
     await restoreImages(context);
-    await serveVerb.run(parsed(serveVerb, options), environmentOf(context), {
+    await serveVerb.run(parsed(serveVerb, options, taskOf(context)), environmentOf(context), {
       ...working,
       report(event) {
         working.report(event);
@@ -26,7 +26,7 @@ export default async function* serveImage(
       },
     });
     return true;
-  });
+  }, context);
   ended.then(() => up.resolve(undefined));
   const baseUrl = await up.promise;
   if (baseUrl !== undefined) yield { success: true, baseUrl };

@@ -4,15 +4,16 @@ export interface BuildSketch {
   readonly needsEngine: boolean;
   /** What it copies out of its context, as globs; undefined where that is not plain to see. */
   readonly copies: readonly string[] | undefined;
-  /** What it is built upon; undefined where that is not plain to see. */
-  readonly bases: readonly string[] | undefined;
+  /** What it is built upon, but for what is not plain to see. */
+  readonly bases: readonly string[];
 }
 
 const forEngines: ReadonlySet<string> = new Set(['RUN', 'SHELL', 'HEALTHCHECK', 'ONBUILD']);
 
 /**
- * Reads as much of a Dockerfile as targets depend on, and is never wrong to the harmful side: what is
- * not plain counts as copying everything, and the build reads the file in earnest.
+ * Reads as much of a Dockerfile as targets depend on; the build reads the file in earnest. Where it is not
+ * plain what is copied, that counts as everything. A base that only the build is told of, by an argument
+ * without a default for instance, is left out.
  */
 export function sketch(text: string): BuildSketch {
   const lines = instructions(text);
@@ -51,17 +52,36 @@ function keywordOf(line: string): string {
   return (/^\w+/.exec(line)?.[0] ?? '').toUpperCase();
 }
 
-function plainBases(lines: readonly string[]): readonly string[] | undefined {
-  const bases = lines
-    .filter((line) => keywordOf(line) === 'FROM')
-    .map(
-      (line) =>
-        line
-          .split(/\s+/)
-          .slice(1)
-          .find((word) => !word.startsWith('--')) ?? '',
+function plainBases(lines: readonly string[]): readonly string[] {
+  const values = new Map<string, string>();
+  const bases: (string | undefined)[] = [];
+  for (const line of lines) {
+    const words = line.split(/\s+/).slice(1);
+    if (keywordOf(line) === 'FROM') {
+      bases.push(expanded(words.find((word) => !word.startsWith('--')) ?? '', values));
+    } else if (keywordOf(line) === 'ARG' && bases.length === 0) {
+      for (const word of words) declare(word, values);
+    }
+  }
+  return bases.filter((base) => base !== undefined);
+}
+
+/** Adds an argument and its default, if it has one that is plain to see. */
+function declare(word: string, values: Map<string, string>): void {
+  const [, name = '', text = ''] = /^(\w+)=(.+)$/.exec(word) ?? [];
+  const value = expanded(text, values);
+  if (value) values.set(name, value);
+}
+
+/** A word with the values of arguments in their places; undefined where it is not plain what it says. */
+function expanded(word: string, values: ReadonlyMap<string, string>): string | undefined {
+  const whole = word
+    .replace(/^(["'])(.*)\1$/, '$2')
+    .replace(
+      /\$(?:(\w+)|\{(\w+)(?::?-([^{}$]*))?\})/g,
+      (text, bare, braced, fallback) => (values.get(bare ?? braced) ?? fallback) || text,
     );
-  return bases.some((base) => /[$"']/.test(base)) ? undefined : bases;
+  return /[$"'\\]/.test(whole) ? undefined : whole;
 }
 
 /** What an instruction copies out of the context; undefined where that is not plain to see. */
@@ -82,4 +102,26 @@ export function plainSources(sources: readonly string[]): readonly string[] | un
 
 function isInside(source: string): boolean {
   return source !== '.' && !source.split('/').includes('..');
+}
+
+/**
+ * What copies through a symbolic link counts as copying everything: Nx has the link in its hash, and not
+ * what it leads to.
+ *
+ * @param isLink of a path in the project; not asked about what patterns stand for
+ */
+export function wholeBehindLinks(
+  build: BuildSketch,
+  isLink: (path: string) => boolean,
+): BuildSketch {
+  const isLinked = build.copies?.some((path) => waysTo(path).some(isLink));
+  return isLinked ? { ...build, copies: undefined } : build;
+}
+
+/** The directories on the way to a path and the path itself, as far as that is no pattern. */
+function waysTo(path: string): readonly string[] {
+  const parts = path.split('/');
+  const pattern = parts.findIndex((part) => /[*?]/.test(part));
+  const plain = pattern < 0 ? parts : parts.slice(0, pattern);
+  return plain.map((_, at) => plain.slice(0, at + 1).join('/'));
 }

@@ -1,8 +1,11 @@
-/** What a JSON text holds; undefined for what is none. What is wrong with it is for others to tell. */
+/**
+ * What a JSON text holds, whether it begins with a byte order mark or not; undefined for what is none.
+ * What is wrong with it is for others to tell.
+ */
 export function jsonIn(text: string | undefined): unknown {
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\uFEFF/, ''));
   } catch {
     return undefined;
   }

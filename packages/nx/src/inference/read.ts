@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Reads a file of the workspace; undefined for one that is not there or cannot be read. */
@@ -33,4 +33,16 @@ function textOf(path: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether there is a symbolic link at a path of the workspace. */
+export function isLinkIn(workspaceRoot: string): (path: string) => boolean {
+  return (path) => {
+    try {
+      const found = lstatSync(join(workspaceRoot, path), { throwIfNoEntry: false });
+      return found?.isSymbolicLink() ?? false;
+    } catch {
+      return false;
+    }
+  };
 }

@@ -10,7 +10,7 @@ export function saidImage(text: string | undefined): BuildSketch | undefined {
   return {
     needsEngine: false,
     copies: plainSources(Object.keys(objectIn(files))),
-    bases: base.includes('$') ? undefined : [base],
+    bases: base.includes('$') ? [] : [base],
   };
 }
 

@@ -10,7 +10,7 @@ export const configurationName = 'cluster-image.json';
 const projectFiles = ['project.json', 'package.json'];
 
 /** What there is in the workspace. */
-export interface Workspace {
+export interface Workspace extends Disk {
   /** What Nx gives this entry of the plugin: what lies elsewhere is not among them. */
   readonly files: readonly string[];
   /** The directories that have charts in them, or below, and those with kustomizations below `manifests/`. */
@@ -21,14 +21,13 @@ export interface Workspace {
   /** The options of this entry, and those of whichever covers a file. */
   readonly names: TargetNames;
   readonly namesFor: NamesFor;
-  readonly read: ReadText;
-  has(path: string): boolean;
 }
 
 /** What is asked of the disk. */
 export interface Disk {
   readonly read: ReadText;
   has(path: string): boolean;
+  isLink(path: string): boolean;
 }
 
 export function look(
@@ -45,7 +44,7 @@ export function look(
     parents: new Set(files.filter(isProjectFile).map(posix.dirname).flatMap(directoriesAbove)),
     names,
     namesFor: (file) => (known.has(file) ? names : namesFor(file)),
-    read: disk.read,
+    ...disk,
     has: (path) => known.has(path) || disk.has(path),
   };
 }
