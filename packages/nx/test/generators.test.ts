@@ -16,6 +16,17 @@ import init from '../src/generators/init.ts';
 const skipFormat = true;
 let tree: Tree;
 
+/** Two entries of the plugin, of which the first covers all but what is old. */
+const renamed = [
+  {
+    plugin: '@cluster-image/nx',
+    include: ['clusters/**', 'apps/**', 'old/**'],
+    exclude: ['old/**'],
+    options: { lockTargetName: 'pin', buildTargetName: 'cluster', imageTargetName: 'container' },
+  },
+  { plugin: '@cluster-image/nx', include: ['old/**'] },
+];
+
 beforeEach(() => {
   tree = createTreeWithEmptyWorkspace();
 });
@@ -72,6 +83,49 @@ describe('cluster-image', () => {
     const tag = 'registry.example/edge:1.0';
     await clusterImage(tree, { directory: 'edge', name: 'edge-cluster', tag, skipFormat });
     expect(readProjectConfiguration(tree, 'edge-cluster').targets).toEqual({
+      'build-image': { options: { tag } },
+    });
+  });
+
+  test('takes a name with a scope', async () => {
+    await clusterImage(tree, { directory: 'clusters/edge', name: '@acme/edge', skipFormat });
+    expect(readProjectConfiguration(tree, '@acme/edge').root).toBe('clusters/edge');
+  });
+
+  test('refuses the name of a project elsewhere, which would break the graph of all', async () => {
+    addProjectConfiguration(tree, 'edge', { root: 'apps/edge' });
+    await expect(clusterImage(tree, { directory: 'other/edge', skipFormat })).rejects.toThrow(
+      'there is a project edge in apps/edge already: give this one another name with --name',
+    );
+    expect(tree.exists('other/edge')).toBe(false);
+    await clusterImage(tree, { directory: 'other/edge', name: 'other-edge', skipFormat });
+    expect(readProjectConfiguration(tree, 'other-edge').root).toBe('other/edge');
+  });
+
+  test('leaves a project that is there its name, a package too', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['clusters/*'] }));
+    tree.write('clusters/edge/package.json', '{ "name": "@acme/edge" }');
+    await clusterImage(tree, { directory: 'clusters/edge', name: 'other', skipFormat });
+    expect(tree.exists('clusters/edge/project.json')).toBe(false);
+    expect(tree.read('clusters/edge/README.md', 'utf8')).toContain('nx run @acme/edge:build-image');
+  });
+
+  test('calls targets as the entry of the plugin does that covers the directory', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    const tag = 'registry.example/edge:1.0';
+    await clusterImage(tree, { directory: 'clusters/edge', tag, skipFormat });
+    expect(readProjectConfiguration(tree, 'edge').targets).toEqual({
+      cluster: { options: { tag } },
+    });
+    expect(tree.read('clusters/edge/README.md', 'utf8')).toContain(
+      [
+        '    nx run edge:pin            pins the images to digests; commit cluster-image.lock.json',
+        '    nx run edge:cluster        builds the cluster image',
+        '    nx run edge:push-image     pushes it',
+      ].join('\n'),
+    );
+    await clusterImage(tree, { directory: 'old/core', tag, skipFormat });
+    expect(readProjectConfiguration(tree, 'core').targets).toEqual({
       'build-image': { options: { tag } },
     });
   });
@@ -208,6 +262,23 @@ describe('image', () => {
     await image(tree, { ...options, base: 'other:1', dockerfile: false });
     await image(tree, options);
     expect(readJson(tree, 'apps/api/cluster-image.json')).toEqual({ image: said });
+    expect(tree.exists('apps/api/Dockerfile')).toBe(false);
+  });
+
+  test('calls its target as the entry of the plugin does that covers the project', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    await image(tree, options);
+    expect(readProjectConfiguration(tree, 'api').targets).toEqual({
+      container: { options: { tag: options.tag } },
+    });
+  });
+
+  test('is refused where the plugin leaves images alone', async () => {
+    const plugin = { plugin: '@cluster-image/nx', options: { imageTargetName: false } };
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: [plugin] }));
+    await expect(image(tree, options)).rejects.toThrow(
+      'nx.json: "imageTargetName": false gives apps/api/Dockerfile no target',
+    );
     expect(tree.exists('apps/api/Dockerfile')).toBe(false);
   });
 

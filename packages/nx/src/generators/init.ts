@@ -1,7 +1,6 @@
 import { formatFiles, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
 import { generatorOptions } from './options.ts';
-
-const pluginName = '@cluster-image/nx';
+import { pluginName } from './plugin-entries.ts';
 
 /** What a build makes inside of a project, none of which is to be committed. */
 const ignored = ['**/registry/docker/'];
