@@ -10,28 +10,33 @@ beforeEach(() => {
   tree = createTreeWithEmptyWorkspace();
 });
 
+const version: ConstructorParameters<typeof ClusterImageVersionActions>[2] = {
+  specifierSource: 'prompt',
+  currentVersionResolver: 'disk',
+  currentVersionResolverMetadata: {},
+  fallbackCurrentVersionResolver: 'disk',
+  versionPrefix: 'auto',
+  preserveLocalDependencyProtocols: true,
+  preserveMatchingDependencyRanges: true,
+  adjustSemverBumpsForZeroMajorVersion: true,
+  applyPreidToDependents: false,
+  versionActionsOptions: {},
+  manifestRootsToUpdate: [],
+  dockerOptions: {},
+};
+
 /** What `nx release` does with the project that the text describes. */
 async function actionsOn(text: string): Promise<ClusterImageVersionActions> {
   tree.write(manifestPath, text);
-  const version = { manifestRootsToUpdate: [], preserveLocalDependencyProtocols: true };
-  const group = {
-    name: 'all',
-    projects: ['edge'],
-    projectsRelationship: 'fixed',
-    version,
-    changelog: false,
-    versionPlans: false,
-    docker: undefined,
-    releaseTag: { pattern: 'v{version}' },
-  } as unknown as ConstructorParameters<typeof ClusterImageVersionActions>[0];
   const targets = {
     'build-image': { executor: '@cluster-image/nx:build-image' },
     other: { executor: 'other:other' },
   };
-  const data = { root: 'clusters/edge', targets };
-  const actions = new ClusterImageVersionActions(group, { name: 'edge', type: 'app', data }, {
-    ...version,
-  } as unknown as ConstructorParameters<typeof ClusterImageVersionActions>[2]);
+  const actions = new ClusterImageVersionActions(
+    { name: 'all', resolvedVersionPlans: false },
+    { name: 'edge', type: 'app', data: { root: 'clusters/edge', targets } },
+    { ...version, manifestRootsToUpdate: [] },
+  );
   await actions.init(tree);
   return actions;
 }
