@@ -305,8 +305,66 @@ describe('convert', () => {
     expect(Object.keys(targets)).toContain('push-image');
     expect(readProjectConfiguration(tree, 'core').targets).toEqual({});
     expect(readJson(tree, 'nx.json').plugins).toEqual([
-      { plugin: '@cluster-image/nx', exclude: ['edge/**'] },
+      { plugin: '@cluster-image/nx', exclude: ['edge/Kubefile'] },
     ]);
+  });
+
+  test('writes how `nx release` versions the image, beside what the project says of that', async () => {
+    const release = { version: { currentVersionResolver: 'disk' } };
+    updateJson(tree, 'edge/project.json', (json) => ({ ...json, release }));
+    await convert(tree, { to: 'explicit', skipFormat });
+    const versionActions = '@cluster-image/nx/version-actions';
+    expect(readJson(tree, 'core/project.json').release).toEqual({ version: { versionActions } });
+    expect(readJson(tree, 'edge/project.json').release).toEqual({
+      version: { versionActions, currentVersionResolver: 'disk' },
+    });
+    await convert(tree, { to: 'inferred', skipFormat });
+    expect(readJson(tree, 'edge/project.json').release).toEqual(release);
+    expect(readJson(tree, 'core/project.json')).not.toHaveProperty('release');
+  });
+
+  test('leaves the format of outputs to the hash of the release, which is part of no file', async () => {
+    await convert(tree, { to: 'explicit', skipFormat });
+    const { targets } = readJson(tree, 'edge/project.json');
+    expect(targets['build-image'].options).not.toHaveProperty('format');
+    expect(targets['build-image'].inputs).toContain('{workspaceRoot}/cluster-image.json');
+    expect(JSON.stringify(targets)).not.toContain('externalDependencies');
+  });
+
+  test('looks where the entries of the plugin do, and calls targets as each of them does', async () => {
+    const plugin = '@cluster-image/nx';
+    const first = { plugin, include: ['edge/**'], options: { buildTargetName: 'cluster' } };
+    const second = { plugin, exclude: ['edge/**', 'apps/**'] };
+    const plugins = [first, '@nx/docker', second];
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins }));
+    addProjectConfiguration(tree, 'web', { root: 'apps/web' });
+    tree.write('apps/web/Dockerfile', 'FROM scratch\n');
+    const before = tree.read('apps/web/project.json', 'utf8');
+    await convert(tree, { to: 'explicit', skipFormat });
+    expect(tree.read('apps/web/project.json', 'utf8')).toBe(before);
+    const edge = Object.keys(readJson(tree, 'edge/project.json').targets);
+    expect(edge).toContain('cluster');
+    expect(Object.keys(readJson(tree, 'core/project.json').targets)).toContain('build-image');
+    expect(readJson(tree, 'nx.json').plugins).toEqual([
+      { ...first, exclude: ['edge/Kubefile'] },
+      '@nx/docker',
+      { ...second, exclude: ['edge/**', 'apps/**', 'core/Kubefile'] },
+    ]);
+    await convert(tree, { to: 'inferred', skipFormat });
+    expect(readJson(tree, 'nx.json').plugins).toEqual(plugins);
+  });
+
+  test('writes into package.json where that is what makes a project, and no scripts', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['apps/*'] }));
+    const text = '{ "name": "@acme/web", "scripts": { "test": "true" } }';
+    tree.write('apps/web/package.json', text);
+    tree.write('apps/web/Kubefile', 'FROM scratch\n');
+    await convert(tree, { to: 'explicit', project: '@acme/web', skipFormat });
+    const { nx } = readJson(tree, 'apps/web/package.json');
+    expect(nx.targets['build-image'].executor).toBe('@cluster-image/nx:build-image');
+    expect(nx.targets).not.toHaveProperty('test');
+    await convert(tree, { to: 'inferred', project: '@acme/web', skipFormat });
+    expect(readJson(tree, 'apps/web/package.json')).toEqual(JSON.parse(text));
   });
 
   test('and back again leaves what was there before', async () => {

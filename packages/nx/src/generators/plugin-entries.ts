@@ -11,16 +11,18 @@ export interface PluginEntry {
   readonly options: PluginOptions;
 }
 
-/** The plugin's entries in nx.json, in their order. */
-export function pluginEntries({ plugins = [] }: NxJsonConfiguration): readonly PluginEntry[] {
-  return plugins
-    .map((plugin) => (typeof plugin === 'string' ? { plugin } : plugin))
-    .filter(({ plugin }) => plugin === pluginName)
-    .map(({ include = [], exclude = [], options }) => ({
-      include,
-      exclude,
-      options: typeof options === 'object' && options !== null ? options : {},
-    }));
+/** Undefined for that of another plugin. */
+export function pluginEntry(
+  plugin: NonNullable<NxJsonConfiguration['plugins']>[number],
+): PluginEntry | undefined {
+  const said = typeof plugin === 'string' ? { plugin } : plugin;
+  if (said.plugin !== pluginName) return undefined;
+  const { include = [], exclude = [], options } = said;
+  return {
+    include,
+    exclude,
+    options: typeof options === 'object' && options !== null ? options : {},
+  };
 }
 
 /** Whether Nx shows a file to the plugin for that entry. */
@@ -34,8 +36,8 @@ export function covers({ include, exclude }: PluginEntry, file: string): boolean
  * where none does, as the project has no targets then.
  */
 export function targetNamesFor(tree: Tree, buildFile: string): TargetNames {
-  const entries = pluginEntries(readNxJson(tree) ?? {});
-  const entry = entries.find((known) => covers(known, buildFile));
+  const { plugins = [] } = readNxJson(tree) ?? {};
+  const entry = plugins.map(pluginEntry).find((known) => known && covers(known, buildFile));
   if (!entry) {
     logger.warn(
       `nx.json: the include and exclude of ${pluginName} leave out ${buildFile}; without it the project has no targets`,
