@@ -86,7 +86,7 @@ describe.each(nxVersions)('with Nx $nx, lockfiles', (version) => {
     expect(check.stdout + check.stderr).toContain('broken: ');
     const sync = await workspace.attempt(['sync']);
     expect(sync.code).toBe(1);
-    expect(sync.stdout + sync.stderr).toContain('broken: broken/cluster-image.json:1: ');
+    expect(sync.stdout + sync.stderr).toMatch(/broken: .*broken\/cluster-image\.json:1: /);
     expect(await workspace.read('edge/cluster-image.lock.json')).not.toContain('acme/app');
     await workspace.nx(['run', 'edge:build-image']);
     const broken = await workspace.attempt(['run', 'broken:cache-images']);

@@ -368,10 +368,11 @@ describe('convert', () => {
   });
 
   test('and back again leaves what was there before', async () => {
-    const before = [tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')];
+    const files = ['edge/project.json', 'core/project.json', 'nx.json'];
+    const before = files.map((file) => tree.read(file, 'utf8'));
     await convert(tree, { to: 'explicit', skipFormat });
     await convert(tree, { to: 'inferred', skipFormat });
-    expect([tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')]).toEqual(before);
+    expect(files.map((file) => tree.read(file, 'utf8'))).toEqual(before);
   });
 
   test('the second time changes nothing', async () => {

@@ -29,8 +29,8 @@ export default async function convert(tree: Tree, given: unknown): Promise<void>
   const hidden = roots
     .filter((root) => isExplicit(said(tree, root)))
     .flatMap((root) => buildFilesAt(tree, root));
-  const { plugins: before = [], ...nxJson } = readNxJson(tree) ?? {};
-  const plugins = before.map((plugin) =>
+  const nxJson = readNxJson(tree) ?? {};
+  const plugins = (nxJson.plugins ?? []).map((plugin) =>
     excluding(plugin, (patterns) => patterns.filter((pattern) => !hidden.includes(pattern))),
   );
   const found = await Promise.all(plugins.map((plugin) => foundBy(tree, plugin, roots)));
