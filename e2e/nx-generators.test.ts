@@ -165,6 +165,26 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
     expect(await (await fetch(url)).json()).toEqual({ name: 'acme/edge', tags: ['1.1.0'] });
   });
 
+  test('releases a cluster image for the first time, if that has a name', async () => {
+    await workspace.write({
+      'nx.json': JSON.stringify({
+        ...JSON.parse(await workspace.read('nx.json')),
+        release: { projects: ['empty'] },
+      }),
+    });
+    const version = ['release', 'version', '1.0.0', '--git-commit=false', '--stage-changes=false'];
+    const { code, stdout, stderr } = await workspace.attempt([...version, '--first-release']);
+    expect(code).toBe(1);
+    expect(stdout + stderr).toContain('clusters/empty/project.json names no image');
+    const text = (tag: string): string =>
+      `{ "name": "empty",\n  "targets": {"build-image": {"options": {"tag": "${tag}"}}}, "tags": [] }\n`;
+    await workspace.write({ 'clusters/empty/project.json': text('registry.example/acme/empty') });
+    await workspace.nx([...version, '--first-release']);
+    expect(await workspace.read('clusters/empty/project.json')).toBe(
+      text('registry.example/acme/empty:1.0.0'),
+    );
+  });
+
   test('formats what is generated where prettier is installed', async () => {
     const args = ['clusters/formatted', '--tag', 'registry.example/acme/f:1'];
     await workspace.npm('install', '-D', 'prettier@3');
