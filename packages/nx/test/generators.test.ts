@@ -273,6 +273,16 @@ describe('image', () => {
     });
   });
 
+  test('names the image of an explicit target', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    const container = { executor: '@cluster-image/nx:image', options: { context: 'apps/own' } };
+    addProjectConfiguration(tree, 'own', { root: 'apps/own', targets: { own: container } });
+    await image(tree, { ...options, project: 'own' });
+    expect(readProjectConfiguration(tree, 'own').targets).toEqual({
+      own: { ...container, options: { context: 'apps/own', tag: options.tag } },
+    });
+  });
+
   test('is refused where the plugin leaves images alone', async () => {
     const plugin = { plugin: '@cluster-image/nx', options: { imageTargetName: false } };
     updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: [plugin] }));
@@ -338,7 +348,7 @@ describe('convert', () => {
     const plugins = [first, '@nx/docker', second];
     updateJson(tree, 'nx.json', (json) => ({ ...json, plugins }));
     addProjectConfiguration(tree, 'web', { root: 'apps/web' });
-    tree.write('apps/web/Dockerfile', 'FROM scratch\n');
+    tree.write('apps/web/Kubefile', 'FROM scratch\n');
     const before = tree.read('apps/web/project.json', 'utf8');
     await convert(tree, { to: 'explicit', skipFormat });
     expect(tree.read('apps/web/project.json', 'utf8')).toBe(before);

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import {
   formatFiles,
+  type ProjectConfiguration,
   readJson,
   readProjectConfiguration,
   type Tree,
@@ -10,7 +11,7 @@ import type { z } from 'zod';
 import { addToConfiguration } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
-import { targetNamesFor } from './plugin-entries.ts';
+import { pluginName, targetNamesFor } from './plugin-entries.ts';
 import { writeNew } from './write-new.ts';
 
 /** Files of a project that no image wants. */
@@ -28,7 +29,7 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
   const { project: name, tag, clusters } = options;
   const project = readProjectConfiguration(tree, name);
   await init(tree, { skipFormat: true });
-  const target = targetNameFor(tree, project.root, options);
+  const target = explicitTarget(project) ?? targetNameFor(tree, project.root, options);
   addImage(tree, project.root, options);
   if (tag !== undefined) {
     const { [target]: image, ...others } = project.targets ?? {};
@@ -47,6 +48,13 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
 }
 
 const buildFiles = ['Dockerfile', 'Containerfile'];
+
+/** The target of a project that names its image without the plugin looking at it. */
+function explicitTarget({ targets = {} }: ProjectConfiguration): string | undefined {
+  const by = (executor: string): string | undefined =>
+    Object.keys(targets).find((name) => targets[name]?.executor === `${pluginName}:${executor}`);
+  return by('image-index') ?? by('image');
+}
 
 /** What the plugin calls the target that builds it. Throws where the plugin leaves images alone. */
 function targetNameFor(tree: Tree, root: string, { dockerfile }: Options): string {
