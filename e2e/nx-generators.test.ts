@@ -30,6 +30,21 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
     expect(await state()).toBe(first);
   }
 
+  /** What becomes of the explicit `build-image` where another release of the plugin is installed. */
+  async function buildsAgainWithEachRelease(): Promise<void> {
+    const build = async () =>
+      tasksIn(await workspace.nx(['run', 'edge:build-image', stream]))['edge:build-image'];
+    const lockfile = await workspace.read('package-lock.json');
+    await build();
+    expect(await build()).toBe('cached');
+    const { packages, ...rest } = JSON.parse(lockfile);
+    packages['node_modules/@cluster-image/nx'].version = '0.0.1';
+    packages['node_modules/@cluster-image/nx'].integrity = 'sha512-other';
+    await workspace.write({ 'package-lock.json': JSON.stringify({ packages, ...rest }) });
+    expect(await build()).toBe('run');
+    await workspace.write({ 'package-lock.json': lockfile });
+  }
+
   beforeAll(async () => {
     registry = await dockerRegistry(join(work, `releases-${version.nx}`), work);
     workspace = await newNxWorkspace(join(work, `own-${version.nx}`), { version });
@@ -122,6 +137,9 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
     expect(await workspace.read('clusters/edge/project.json')).toContain('push-image');
     await workspace.nx(['run', 'edge:build-image', '--skip-nx-cache']);
     expect(await workspace.read('clusters/edge/dist/image.digest')).toBe(digest);
+    const project = JSON.parse(await workspace.nx(['show', 'project', 'edge', '--json']));
+    expect(project.release.version.versionActions).toBe('@cluster-image/nx/version-actions');
+    await buildsAgainWithEachRelease();
     await generate('convert', 'inferred');
     expect(await state()).toBe(inferred);
   });
@@ -145,6 +163,26 @@ describe.each(nxVersions)('with Nx $nx, a workspace of its own', (version) => {
     await workspace.nx(['release', 'publish']);
     const url = `http://${registry.host}/v2/acme/edge/tags/list`;
     expect(await (await fetch(url)).json()).toEqual({ name: 'acme/edge', tags: ['1.1.0'] });
+  });
+
+  test('releases a cluster image for the first time, if that has a name', async () => {
+    await workspace.write({
+      'nx.json': JSON.stringify({
+        ...JSON.parse(await workspace.read('nx.json')),
+        release: { projects: ['empty'] },
+      }),
+    });
+    const version = ['release', 'version', '1.0.0', '--git-commit=false', '--stage-changes=false'];
+    const { code, stdout, stderr } = await workspace.attempt([...version, '--first-release']);
+    expect(code).toBe(1);
+    expect(stdout + stderr).toContain('clusters/empty/project.json names no image');
+    const text = (tag: string): string =>
+      `{ "name": "empty",\n  "targets": {"build-image": {"options": {"tag": "${tag}"}}}, "tags": [] }\n`;
+    await workspace.write({ 'clusters/empty/project.json': text('registry.example/acme/empty') });
+    await workspace.nx([...version, '--first-release']);
+    expect(await workspace.read('clusters/empty/project.json')).toBe(
+      text('registry.example/acme/empty:1.0.0'),
+    );
   });
 
   test('formats what is generated where prettier is installed', async () => {

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { CreateNodes, CreateNodesResultArray } from '@nx/devkit';
 import { clusterTargets, type Tools } from './inference/cluster-targets.ts';
 import { sketch, wholeBehindLinks } from './inference/dockerfile.ts';
-import { entriesOf } from './inference/entries.ts';
+import { namesFor } from './inference/entries.ts';
 import { imageTargets } from './inference/image-targets.ts';
 import { type PluginOptions, withDefaults } from './inference/options.ts';
 import { producerOf } from './inference/producer-of.ts';
@@ -35,7 +35,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
       isLink: isLinkIn(workspaceRoot),
     };
     const names = withDefaults(options);
-    const workspace = look(files, disk, names, entriesOf(nxJsonConfiguration));
+    const workspace = look(files, disk, names, (file) => namesFor(nxJsonConfiguration, file));
     return Promise.all(
       [...(await buildFilesOf(workspace))].map(async ([root, file]) => {
         const targets = await targetsOf(root, posix.basename(file), workspace);

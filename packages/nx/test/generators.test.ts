@@ -16,6 +16,17 @@ import init from '../src/generators/init.ts';
 const skipFormat = true;
 let tree: Tree;
 
+/** Two entries of the plugin, of which the first covers all but what is old. */
+const renamed = [
+  {
+    plugin: '@cluster-image/nx',
+    include: ['clusters/**', 'apps/**', 'old/**'],
+    exclude: ['old/**'],
+    options: { lockTargetName: 'pin', buildTargetName: 'cluster', imageTargetName: 'container' },
+  },
+  { plugin: '@cluster-image/nx', include: ['old/**'] },
+];
+
 beforeEach(() => {
   tree = createTreeWithEmptyWorkspace();
 });
@@ -72,6 +83,49 @@ describe('cluster-image', () => {
     const tag = 'registry.example/edge:1.0';
     await clusterImage(tree, { directory: 'edge', name: 'edge-cluster', tag, skipFormat });
     expect(readProjectConfiguration(tree, 'edge-cluster').targets).toEqual({
+      'build-image': { options: { tag } },
+    });
+  });
+
+  test('takes a name with a scope', async () => {
+    await clusterImage(tree, { directory: 'clusters/edge', name: '@acme/edge', skipFormat });
+    expect(readProjectConfiguration(tree, '@acme/edge').root).toBe('clusters/edge');
+  });
+
+  test('refuses the name of a project elsewhere, which would break the graph of all', async () => {
+    addProjectConfiguration(tree, 'edge', { root: 'apps/edge' });
+    await expect(clusterImage(tree, { directory: 'other/edge', skipFormat })).rejects.toThrow(
+      'there is a project edge in apps/edge already: give this one another name with --name',
+    );
+    expect(tree.exists('other/edge')).toBe(false);
+    await clusterImage(tree, { directory: 'other/edge', name: 'other-edge', skipFormat });
+    expect(readProjectConfiguration(tree, 'other-edge').root).toBe('other/edge');
+  });
+
+  test('leaves a project that is there its name, a package too', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['clusters/*'] }));
+    tree.write('clusters/edge/package.json', '{ "name": "@acme/edge" }');
+    await clusterImage(tree, { directory: 'clusters/edge', name: 'other', skipFormat });
+    expect(tree.exists('clusters/edge/project.json')).toBe(false);
+    expect(tree.read('clusters/edge/README.md', 'utf8')).toContain('nx run @acme/edge:build-image');
+  });
+
+  test('calls targets as the entry of the plugin does that covers the directory', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    const tag = 'registry.example/edge:1.0';
+    await clusterImage(tree, { directory: 'clusters/edge', tag, skipFormat });
+    expect(readProjectConfiguration(tree, 'edge').targets).toEqual({
+      cluster: { options: { tag } },
+    });
+    expect(tree.read('clusters/edge/README.md', 'utf8')).toContain(
+      [
+        '    nx run edge:pin            pins the images to digests; commit cluster-image.lock.json',
+        '    nx run edge:cluster        builds the cluster image',
+        '    nx run edge:push-image     pushes it',
+      ].join('\n'),
+    );
+    await clusterImage(tree, { directory: 'old/core', tag, skipFormat });
+    expect(readProjectConfiguration(tree, 'core').targets).toEqual({
       'build-image': { options: { tag } },
     });
   });
@@ -211,6 +265,33 @@ describe('image', () => {
     expect(tree.exists('apps/api/Dockerfile')).toBe(false);
   });
 
+  test('calls its target as the entry of the plugin does that covers the project', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    await image(tree, options);
+    expect(readProjectConfiguration(tree, 'api').targets).toEqual({
+      container: { options: { tag: options.tag } },
+    });
+  });
+
+  test('names the image of an explicit target', async () => {
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: renamed }));
+    const container = { executor: '@cluster-image/nx:image', options: { context: 'apps/own' } };
+    addProjectConfiguration(tree, 'own', { root: 'apps/own', targets: { own: container } });
+    await image(tree, { ...options, project: 'own' });
+    expect(readProjectConfiguration(tree, 'own').targets).toEqual({
+      own: { ...container, options: { context: 'apps/own', tag: options.tag } },
+    });
+  });
+
+  test('is refused where the plugin leaves images alone', async () => {
+    const plugin = { plugin: '@cluster-image/nx', options: { imageTargetName: false } };
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins: [plugin] }));
+    await expect(image(tree, options)).rejects.toThrow(
+      'nx.json: "imageTargetName": false gives apps/api/Dockerfile no target',
+    );
+    expect(tree.exists('apps/api/Dockerfile')).toBe(false);
+  });
+
   test('has nothing to name it by in cluster images without a tag', async () => {
     await expect(image(tree, { ...options, tag: undefined })).rejects.toThrow('--tag');
   });
@@ -234,15 +315,74 @@ describe('convert', () => {
     expect(Object.keys(targets)).toContain('push-image');
     expect(readProjectConfiguration(tree, 'core').targets).toEqual({});
     expect(readJson(tree, 'nx.json').plugins).toEqual([
-      { plugin: '@cluster-image/nx', exclude: ['edge/**'] },
+      { plugin: '@cluster-image/nx', exclude: ['edge/Kubefile'] },
     ]);
   });
 
+  test('writes how `nx release` versions the image, beside what the project says of that', async () => {
+    const release = { version: { currentVersionResolver: 'disk' } };
+    updateJson(tree, 'edge/project.json', (json) => ({ ...json, release }));
+    await convert(tree, { to: 'explicit', skipFormat });
+    const versionActions = '@cluster-image/nx/version-actions';
+    expect(readJson(tree, 'core/project.json').release).toEqual({ version: { versionActions } });
+    expect(readJson(tree, 'edge/project.json').release).toEqual({
+      version: { versionActions, currentVersionResolver: 'disk' },
+    });
+    await convert(tree, { to: 'inferred', skipFormat });
+    expect(readJson(tree, 'edge/project.json').release).toEqual(release);
+    expect(readJson(tree, 'core/project.json')).not.toHaveProperty('release');
+  });
+
+  test('leaves the format of outputs to the hash of the release, which is part of no file', async () => {
+    await convert(tree, { to: 'explicit', skipFormat });
+    const { targets } = readJson(tree, 'edge/project.json');
+    expect(targets['build-image'].options).not.toHaveProperty('format');
+    expect(targets['build-image'].inputs).toContain('{workspaceRoot}/cluster-image.json');
+    expect(JSON.stringify(targets)).not.toContain('externalDependencies');
+  });
+
+  test('looks where the entries of the plugin do, and calls targets as each of them does', async () => {
+    const plugin = '@cluster-image/nx';
+    const first = { plugin, include: ['edge/**'], options: { buildTargetName: 'cluster' } };
+    const second = { plugin, exclude: ['edge/**', 'apps/**'] };
+    const plugins = [first, '@nx/docker', second];
+    updateJson(tree, 'nx.json', (json) => ({ ...json, plugins }));
+    addProjectConfiguration(tree, 'web', { root: 'apps/web' });
+    tree.write('apps/web/Kubefile', 'FROM scratch\n');
+    const before = tree.read('apps/web/project.json', 'utf8');
+    await convert(tree, { to: 'explicit', skipFormat });
+    expect(tree.read('apps/web/project.json', 'utf8')).toBe(before);
+    const edge = Object.keys(readJson(tree, 'edge/project.json').targets);
+    expect(edge).toContain('cluster');
+    expect(Object.keys(readJson(tree, 'core/project.json').targets)).toContain('build-image');
+    expect(readJson(tree, 'nx.json').plugins).toEqual([
+      { ...first, exclude: ['edge/Kubefile'] },
+      '@nx/docker',
+      { ...second, exclude: ['edge/**', 'apps/**', 'core/Kubefile'] },
+    ]);
+    await convert(tree, { to: 'inferred', skipFormat });
+    expect(readJson(tree, 'nx.json').plugins).toEqual(plugins);
+  });
+
+  test('writes into package.json where that is what makes a project, and no scripts', async () => {
+    updateJson(tree, 'package.json', (json) => ({ ...json, workspaces: ['apps/*'] }));
+    const text = '{ "name": "@acme/web", "scripts": { "test": "true" } }';
+    tree.write('apps/web/package.json', text);
+    tree.write('apps/web/Kubefile', 'FROM scratch\n');
+    await convert(tree, { to: 'explicit', project: '@acme/web', skipFormat });
+    const { nx } = readJson(tree, 'apps/web/package.json');
+    expect(nx.targets['build-image'].executor).toBe('@cluster-image/nx:build-image');
+    expect(nx.targets).not.toHaveProperty('test');
+    await convert(tree, { to: 'inferred', project: '@acme/web', skipFormat });
+    expect(readJson(tree, 'apps/web/package.json')).toEqual(JSON.parse(text));
+  });
+
   test('and back again leaves what was there before', async () => {
-    const before = [tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')];
+    const files = ['edge/project.json', 'core/project.json', 'nx.json'];
+    const before = files.map((file) => tree.read(file, 'utf8'));
     await convert(tree, { to: 'explicit', skipFormat });
     await convert(tree, { to: 'inferred', skipFormat });
-    expect([tree.read('edge/project.json', 'utf8'), readJson(tree, 'nx.json')]).toEqual(before);
+    expect(files.map((file) => tree.read(file, 'utf8'))).toEqual(before);
   });
 
   test('the second time changes nothing', async () => {

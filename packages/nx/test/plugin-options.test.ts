@@ -1,6 +1,6 @@
 import { createNodes } from '@cluster-image/nx';
 import { expect, test } from 'vitest';
-import { entriesOf } from '../src/inference/entries.ts';
+import { namesFor } from '../src/inference/entries.ts';
 import { nxWorkspace } from './workspace.ts';
 
 const [, create] = createNodes;
@@ -62,8 +62,8 @@ test('only a cluster image has a release of ours, whatever the targets are calle
 
 test('an entry covers what Nx gives it', () => {
   const plugin = '@cluster-image/nx';
-  const nameFor = (file: string, ...plugins: Parameters<typeof entriesOf>[0]['plugins'] & object) =>
-    entriesOf({ plugins })(file)?.imageTargetName;
+  const nameFor = (file: string, ...plugins: Parameters<typeof namesFor>[0]['plugins'] & object) =>
+    namesFor({ plugins }, file)?.imageTargetName;
   const entry = (imageTargetName: string, rest: object = {}) => ({
     plugin,
     options: { imageTargetName },

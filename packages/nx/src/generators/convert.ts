@@ -1,113 +1,93 @@
-import { isDeepStrictEqual } from 'node:util';
+import { posix } from 'node:path';
 import {
   formatFiles,
   getProjects,
   globAsync,
-  type ProjectConfiguration,
+  type NxJsonConfiguration,
   readNxJson,
-  type TargetConfiguration,
   type Tree,
   updateNxJson,
-  updateProjectConfiguration,
 } from '@nx/devkit';
-import type { PluginOptions } from '../inference/options.ts';
+import { covers, pluginEntry } from '../inference/entries.ts';
+import { jsonIn, objectIn } from '../inference/json.ts';
 import { createNodes } from '../plugin.ts';
+import { isExplicit, merged, reduced, type Said, said, say, written } from './explicit-targets.ts';
 import { generatorOptions } from './options.ts';
 
-const pluginName = '@cluster-image/nx';
-
-type Targets = Readonly<Record<string, TargetConfiguration>>;
+type Plugin = NonNullable<NxJsonConfiguration['plugins']>[number];
 
 /**
- * Writes the targets that the plugin finds into `project.json`, and has it look there no more; or takes
- * out again what it would find anyway. Either way the targets are the same as before.
+ * Writes what the plugin finds into `project.json`, and has it look there no more; or takes out again what
+ * it would find anyway. Either way tasks do the same as before; explicit ones are built again with each
+ * release of the plugin.
  */
 export default async function convert(tree: Tree, given: unknown): Promise<void> {
   const { to, project: only, skipFormat } = generatorOptions.convert.parse(given);
-  const inferred = await inferredTargets(tree);
-  const chosen = [...getProjects(tree)].filter(
-    ([name, { root }]) => inferred.has(root) && (only === undefined || only === name),
+  const roots = [...getProjects(tree)]
+    .filter(([name]) => only === undefined || only === name)
+    .map(([, { root }]) => root);
+  const hidden = roots
+    .filter((root) => isExplicit(said(tree, root)))
+    .flatMap((root) => buildFilesAt(tree, root));
+  const nxJson = readNxJson(tree) ?? {};
+  const plugins = (nxJson.plugins ?? []).map((plugin) =>
+    excluding(plugin, (patterns) => patterns.filter((pattern) => !hidden.includes(pattern))),
   );
-  if (only !== undefined && chosen.length === 0) {
+  const found = await Promise.all(plugins.map((plugin) => foundBy(tree, plugin, roots)));
+  const inferred = merged(found);
+  if (only !== undefined && inferred.size === 0) {
     throw new Error(`the plugin finds nothing in a project ${only}`);
   }
-  for (const [name, project] of chosen) {
-    const found = inferred.get(project.root) ?? {};
-    const targets = to === 'explicit' ? written(project, found) : reduced(project, found);
-    updateProjectConfiguration(tree, name, { ...project, targets: { ...targets } });
+  for (const [root, project] of inferred) {
+    const change = to === 'explicit' ? written : reduced;
+    say(tree, root, (own) => change(own, project));
   }
-  look(
-    tree,
-    chosen.map(([, { root }]) => `${root}/**`),
-    to === 'inferred',
-  );
+  const left = plugins.map((plugin, at) => {
+    const files = [...(found[at]?.keys() ?? [])].flatMap((root) => buildFilesAt(tree, root));
+    return to === 'explicit' ? excluding(plugin, (others) => [...others, ...files]) : plugin;
+  });
+  updateNxJson(tree, { ...nxJson, ...(left.length > 0 && { plugins: left }) });
   if (!skipFormat) await formatFiles(tree);
 }
 
-/** What the plugin would find everywhere, by the roots of projects. */
-async function inferredTargets(tree: Tree): Promise<ReadonlyMap<string, Targets>> {
-  const nxJsonConfiguration = readNxJson(tree) ?? {};
+/** What an entry of nx.json finds in projects, by their roots. */
+async function foundBy(
+  tree: Tree,
+  plugin: Plugin,
+  roots: readonly string[],
+): Promise<ReadonlyMap<string, Said>> {
+  const entry = pluginEntry(plugin);
+  if (!entry) return new Map();
   const [pattern, create] = createNodes;
-  const files = await globAsync(tree, [pattern]);
-  const context = { nxJsonConfiguration, workspaceRoot: tree.root };
-  const nodes = await create(files, pluginOptions(tree), context);
-  return new Map(
-    nodes.flatMap(([, { projects = {} }]) =>
-      Object.entries(projects).map(([root, { targets = {} }]) => [root, targets] as const),
-    ),
-  );
+  const files = (await globAsync(tree, [pattern])).filter((file) => covers(entry, file));
+  const context = { nxJsonConfiguration: readNxJson(tree) ?? {}, workspaceRoot: tree.root };
+  const nodes = await create(files, entry.options, context);
+  const projects = nodes.flatMap(([, { projects = {} }]) => Object.entries(projects));
+  return new Map(projects.filter(([root]) => roots.includes(root)));
 }
 
-function pluginOptions(tree: Tree): PluginOptions {
-  for (const plugin of readNxJson(tree)?.plugins ?? []) {
-    if (typeof plugin === 'string' || plugin.plugin !== pluginName) continue;
-    const { options } = plugin;
-    if (typeof options === 'object' && options !== null) return { ...options };
-  }
-  return {};
+/** The files because of which the plugin gives a project targets. */
+function buildFilesAt(tree: Tree, root: string): readonly string[] {
+  const at = (name: string): string => posix.join(root, name);
+  const configuration = at('cluster-image.json');
+  const isSaid = 'image' in objectIn(jsonIn(tree.read(configuration, 'utf8') ?? undefined));
+  return [
+    ...['Sealfile', 'Kubefile', 'Dockerfile', 'Containerfile']
+      .map(at)
+      .filter((path) => tree.exists(path)),
+    ...(isSaid ? [configuration] : []),
+  ];
 }
 
-function written({ targets: own = {} }: ProjectConfiguration, inferred: Targets): Targets {
-  const whole = Object.entries(inferred).map(([name, { metadata: _, ...target }]) => [
-    name,
-    { ...target, ...own[name], options: { ...target.options, ...own[name]?.options } },
-  ]);
-  return { ...own, ...Object.fromEntries(whole) };
-}
-
-function reduced({ targets: own = {} }: ProjectConfiguration, inferred: Targets): Targets {
-  const kept = Object.entries(own).flatMap(([name, target]) => {
-    const found = inferred[name];
-    if (!found) return [[name, target] as const];
-    const options = differing(target.options, found.options);
-    const { options: _, ...rest } = target;
-    const left = {
-      ...differing(rest, found),
-      ...(Object.keys(options).length > 0 && { options }),
-    };
-    return Object.keys(left).length > 0 ? [[name, left] as const] : [];
-  });
-  return Object.fromEntries(kept);
-}
-
-/** The entries of an object that another has not, or has otherwise. */
-function differing(own: object = {}, other: object = {}): object {
-  const known = new Map<string, unknown>(Object.entries(other));
-  return Object.fromEntries(
-    Object.entries(own).filter(([key, value]) => !isDeepStrictEqual(value, known.get(key))),
-  );
-}
-
-/** Has the plugin look into these directories, or no more. */
-function look(tree: Tree, patterns: readonly string[], isWanted: boolean): void {
-  const nxJson = readNxJson(tree) ?? {};
-  const plugins = (nxJson.plugins ?? []).map((plugin) => {
-    const known = typeof plugin === 'string' ? { plugin } : plugin;
-    if (known.plugin !== pluginName) return plugin;
-    const { exclude = [], ...rest } = known;
-    const others = exclude.filter((pattern) => !patterns.includes(pattern));
-    const all = isWanted ? others : [...others, ...patterns];
-    return all.length > 0 ? { ...rest, exclude: all } : rest;
-  });
-  updateNxJson(tree, { ...nxJson, plugins });
+/** Changes what is kept from the plugin; other plugins stay as they are. */
+function excluding(
+  plugin: Plugin,
+  change: (patterns: readonly string[]) => readonly string[],
+): Plugin {
+  const entry = pluginEntry(plugin);
+  if (!entry) return plugin;
+  const patterns = change(entry.exclude);
+  if (patterns.length === 0 && entry.exclude.length === 0) return plugin;
+  const { exclude: _, ...rest } = typeof plugin === 'string' ? { plugin } : plugin;
+  return patterns.length > 0 ? { ...rest, exclude: [...patterns] } : rest;
 }

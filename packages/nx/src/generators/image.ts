@@ -1,15 +1,18 @@
 import { posix } from 'node:path';
 import {
   formatFiles,
+  type ProjectConfiguration,
   readJson,
   readProjectConfiguration,
   type Tree,
   updateProjectConfiguration,
 } from '@nx/devkit';
 import type { z } from 'zod';
+import { pluginName } from '../inference/entries.ts';
 import { addToConfiguration } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
+import { targetNamesFor } from './target-names.ts';
 import { writeNew } from './write-new.ts';
 
 /** Files of a project that no image wants. */
@@ -19,18 +22,20 @@ type Options = z.infer<typeof generatorOptions.image>;
 
 /**
  * Gives a project an image that is built without an engine, and names it in the cluster images that are
- * to contain it. Files and entries that exist stay as they are.
+ * to contain it. Files and entries that exist stay as they are. Throws where the plugin is told to leave
+ * images alone.
  */
 export default async function image(tree: Tree, given: unknown): Promise<void> {
   const options = generatorOptions.image.parse(given);
   const { project: name, tag, clusters } = options;
   const project = readProjectConfiguration(tree, name);
   await init(tree, { skipFormat: true });
+  const target = explicitTarget(project) ?? targetNameFor(tree, project.root, options);
   addImage(tree, project.root, options);
   if (tag !== undefined) {
-    const { image, ...others } = project.targets ?? {};
+    const { [target]: image, ...others } = project.targets ?? {};
     const own = { ...image, options: { ...image?.options, tag } };
-    updateProjectConfiguration(tree, name, { ...project, targets: { ...others, image: own } });
+    updateProjectConfiguration(tree, name, { ...project, targets: { ...others, [target]: own } });
   }
   for (const cluster of clusters) {
     if (tag === undefined) throw new Error('--clusters: charts refer to images by --tag');
@@ -44,6 +49,25 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
 }
 
 const buildFiles = ['Dockerfile', 'Containerfile'];
+
+/** The target of a project that names its image without the plugin looking at it. */
+function explicitTarget({ targets = {} }: ProjectConfiguration): string | undefined {
+  const by = (executor: string): string | undefined =>
+    Object.keys(targets).find((name) => targets[name]?.executor === `${pluginName}:${executor}`);
+  return by('image-index') ?? by('image');
+}
+
+/** What the plugin calls the target that builds it. Throws where the plugin leaves images alone. */
+function targetNameFor(tree: Tree, root: string, { dockerfile }: Options): string {
+  const found = buildFiles.find((file) => tree.exists(posix.join(root, file)));
+  const wanted = dockerfile ? 'Dockerfile' : 'cluster-image.json';
+  const buildFile = posix.join(root, found ?? wanted);
+  const { imageTargetName } = targetNamesFor(tree, buildFile);
+  if (imageTargetName !== false) return imageTargetName;
+  throw new Error(
+    `nx.json: "imageTargetName": false gives ${buildFile} no target; name one in the options of the plugin`,
+  );
+}
 
 /** Says what the image is, unless the project does already. */
 function addImage(tree: Tree, root: string, options: Options): void {

@@ -1,7 +1,6 @@
 import { formatFiles, readNxJson, type Tree, updateNxJson } from '@nx/devkit';
+import { pluginName } from '../inference/entries.ts';
 import { generatorOptions } from './options.ts';
-
-const pluginName = '@cluster-image/nx';
 
 /** What a build makes inside of a project, none of which is to be committed. */
 const ignored = ['**/registry/docker/'];

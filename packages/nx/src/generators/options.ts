@@ -21,7 +21,7 @@ export const generatorOptions = {
     }),
     name: z
       .string()
-      .regex(/^[A-Za-z0-9][\w.-]*$/, 'a project name')
+      .regex(/^(?:@[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/, 'a project name')
       .optional()
       .describe('Name of the project; else that of its directory'),
     tag,

@@ -8,6 +8,8 @@ import { builtHere, type Entry, entryOf, type NamedImage, namedImages } from './
 interface OutOfSync {
   readonly outOfSyncMessage: string;
   readonly outOfSyncDetails: string[];
+  /** Runs after the changes are written; what it throws fails `nx sync`. */
+  readonly callback?: () => void;
 }
 
 const executor = '@cluster-image/nx:lock-images';
@@ -17,7 +19,9 @@ const executor = '@cluster-image/nx:lock-images';
  * come from that project, and the lockfile pins the others. What is pinned stays pinned; registries are
  * asked only for what is not.
  *
- * Throws where it could not look into all of the contexts and has nothing else to tell.
+ * A context that cannot be looked into does not keep the others from being mended, but has `nx sync` fail.
+ *
+ * Throws where there is such a context and nothing to mend.
  */
 export default async function sync(tree: Tree): Promise<OutOfSync | undefined> {
   const { nodes } = await createProjectGraphAsync();
@@ -35,16 +39,31 @@ export default async function sync(tree: Tree): Promise<OutOfSync | undefined> {
       const found = await syncContext(tree, options ?? {}, others);
       drifts.push(...found.map((why) => `${name}: ${why}`));
     } catch (error) {
-      failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      failures.push(`${name}: ${told(error)}`);
     }
   }
-  if (drifts.length === 0 && failures.length > 0) throw new Error(failures.join('\n'));
-  if (drifts.length === 0) return undefined;
+  if (drifts.length === 0) return failing(failures);
   return {
     outOfSyncMessage:
       'Contexts refer to images that are neither pinned nor known to be built here.',
     outOfSyncDetails: [...drifts, ...failures],
+    // Nx takes what is to be mended or an error, and shows the details only to `nx sync:check`.
+    callback: () => failing(failures),
   };
+}
+
+/** Throws what there is to tell. */
+function failing(failures: readonly string[]): undefined {
+  if (failures.length > 0) {
+    throw new Error(['contexts that could not be synced:', ...failures].join('\n'));
+  }
+}
+
+/** What went wrong, and the next step. */
+function told(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const hint = 'hint' in error && typeof error.hint === 'string' ? [error.hint] : [];
+  return [error.message, ...hint].join('\n');
 }
 
 /** Mends one context, and tells what was wrong with it. */

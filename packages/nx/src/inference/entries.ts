@@ -1,35 +1,50 @@
 import type { NxJsonConfiguration } from '@nx/devkit';
 import { Minimatch } from 'minimatch';
-import { type TargetNames, withDefaults } from './options.ts';
+import { type PluginOptions, requireOptions, type TargetNames, withDefaults } from './options.ts';
 
-const pluginName = '@cluster-image/nx';
+export const pluginName = '@cluster-image/nx';
 
-/** The options of the entry in nx.json that covers a file; undefined where none does. */
-export type NamesFor = (file: string) => TargetNames | undefined;
+/** One of the plugin's entries in nx.json: each has files that it looks at, and options of its own. */
+export interface PluginEntry {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly options: PluginOptions;
+}
 
-/**
- * Which files are whose, as Nx tells it. Of several entries for a file the last one counts, which is
- * merged over the others.
- */
-export function entriesOf({ plugins = [] }: Pick<NxJsonConfiguration, 'plugins'>): NamesFor {
-  const entries = plugins.flatMap((plugin): readonly [(file: string) => boolean, TargetNames][] => {
-    if (plugin === pluginName) return [[() => true, withDefaults({})]];
-    if (typeof plugin === 'string' || plugin.plugin !== pluginName) return [];
-    const { options, include = [], exclude = [] } = plugin;
-    const [isMeant, isLeftOut] = [matcher(include, true), matcher(exclude, false)];
-    return [[(file) => isMeant(file) && !isLeftOut(file), withDefaults(options)]];
-  });
-  return (file) => entries.findLast(([covers]) => covers(file))?.[1];
+type Plugins = Pick<NxJsonConfiguration, 'plugins'>;
+
+/** Undefined for that of another plugin. Throws as `withDefaults` does. */
+export function pluginEntry(
+  plugin: NonNullable<Plugins['plugins']>[number],
+): PluginEntry | undefined {
+  const said = typeof plugin === 'string' ? { plugin } : plugin;
+  if (said.plugin !== pluginName) return undefined;
+  const { include = [], exclude = [], options = {} } = said;
+  requireOptions(options);
+  return { include, exclude, options };
+}
+
+/** Whether Nx shows a file to the plugin for that entry. */
+export function covers({ include, exclude }: PluginEntry, file: string): boolean {
+  return matches(include, file, true) && !matches(exclude, file, false);
 }
 
 /** Later patterns count more than earlier ones, and one with `!` first takes away from everything. */
-function matcher(patterns: readonly string[], whereNone: boolean): (file: string) => boolean {
-  const compiled = patterns.map((pattern) => ({
-    isNegated: pattern.startsWith('!'),
-    glob: new Minimatch(pattern.replace(/^!/, ''), { dot: true }),
-  }));
-  if (compiled.length === 0) return () => whereNone;
-  const first = compiled[0]?.isNegated ?? false;
-  return (file) =>
-    compiled.reduce((found, { isNegated, glob }) => (glob.match(file) ? !isNegated : found), first);
+function matches(patterns: readonly string[], file: string, whereNone: boolean): boolean {
+  const [first] = patterns;
+  if (first === undefined) return whereNone;
+  return patterns.reduce((found, pattern) => {
+    const isNegated = pattern.startsWith('!');
+    const glob = new Minimatch(isNegated ? pattern.slice(1) : pattern, { dot: true });
+    return glob.match(file) ? !isNegated : found;
+  }, first.startsWith('!'));
+}
+
+/**
+ * The options of the entry that covers a file; undefined where none does. Of several the last one counts, as
+ * Nx merges later ones over earlier ones. Throws as `withDefaults` does.
+ */
+export function namesFor({ plugins = [] }: Plugins, file: string): TargetNames | undefined {
+  const entry = plugins.map(pluginEntry).findLast((known) => known && covers(known, file));
+  return entry && withDefaults(entry.options);
 }

@@ -79,7 +79,7 @@ export function withDefaults(options: unknown): TargetNames {
 }
 
 /** Nx says of them no more than that they are JSON; targets by other names than were meant would go unseen. */
-function requireOptions(options: unknown): asserts options is PluginOptions {
+export function requireOptions(options: unknown): asserts options is PluginOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new Error('nx.json: the options of @cluster-image/nx are no object');
   }

@@ -1,5 +1,4 @@
 import { posix } from 'node:path';
-import type { NamesFor } from './entries.ts';
 import { jsonIn, objectIn, stringIn } from './json.ts';
 import type { TargetNames } from './options.ts';
 import type { ReadText } from './read.ts';
@@ -20,7 +19,7 @@ export interface Workspace extends Disk {
   readonly parents: ReadonlySet<string>;
   /** The options of this entry, and those of whichever covers a file. */
   readonly names: TargetNames;
-  readonly namesFor: NamesFor;
+  namesFor(file: string): TargetNames | undefined;
 }
 
 /** What is asked of the disk. */
@@ -34,7 +33,7 @@ export function look(
   files: readonly string[],
   disk: Disk,
   names: TargetNames,
-  namesFor: NamesFor,
+  namesFor: Workspace['namesFor'],
 ): Workspace {
   const known = new Set(files);
   return {
@@ -89,11 +88,14 @@ export async function buildFilesOf(workspace: Workspace): Promise<ReadonlyMap<st
   return new Map([...roots].sort(([, a], [, b]) => (a < b ? -1 : 1)));
 }
 
-/** A package without a name, or that cannot be read, would leave Nx without a name for the project, and all without a graph. */
+/** A package without a name, or that is no JSON, would leave Nx without a name for the project, and all without a graph. */
 async function isProject(root: string, { has, read }: Workspace): Promise<boolean> {
   if (has(posix.join(root, 'project.json'))) return true;
   const path = posix.join(root, 'package.json');
-  return has(path) && stringIn(objectIn(jsonIn(await read(path))).name) !== undefined;
+  if (!has(path)) return false;
+  const text = await read(path);
+  // A generator may be about to write it.
+  return text === undefined || stringIn(objectIn(jsonIn(text)).name) !== undefined;
 }
 
 /** Whether a directory is, or may be, the root of a project. */
