@@ -37,6 +37,9 @@ for (const path of paths) {
     failed += 1;
   }
 }
-if (status !== '0' && failed === 0) failed = 1;
+if (status !== '0' && failed === 0) {
+  tell('', 'a step in which no test failed', ['Where is said above: == failed.']);
+  failed = 1;
+}
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
