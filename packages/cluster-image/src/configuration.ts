@@ -1,5 +1,5 @@
 import { dirname, join, relative, resolve } from 'node:path';
-import { isHost, parsePlatform, parseReference } from '@cluster-image/oci';
+import { isHost, parsePlatform, parseReference, readText } from '@cluster-image/oci';
 import { directory, file } from '@cluster-image/storage';
 import { z } from 'zod';
 import { sealerImageTypes } from './assemble/sealer-image.ts';
@@ -165,12 +165,24 @@ export type Configuration = Readonly<z.infer<typeof configurationSchema>>;
 /** Files that mark the root of a workspace. */
 const rootMarks = ['nx.json', 'turbo.json', '.git', 'pnpm-workspace.yaml'];
 
+/** Longer than any turbo.json that a package has, in bytes. */
+const packageLimit = 1024 * 1024;
+
 /** The nearest directory at or above a path that looks like the root of a workspace; the path itself if none does. */
 export async function workspaceRoot(path: string): Promise<string> {
   for (let at = path; ; at = dirname(at)) {
-    for (const mark of rootMarks) if (await directory(at).entry(mark)) return at;
+    for (const mark of rootMarks) if (await isMarked(at, mark)) return at;
     if (dirname(at) === at) return path;
   }
+}
+
+async function isMarked(path: string, mark: string): Promise<boolean> {
+  const entry = await directory(path).entry(mark);
+  if (entry?.type !== 'file' || mark !== 'turbo.json') return entry !== undefined;
+  // A package has one as well, to say how it differs from the workspace's.
+  // https://turborepo.com/docs/reference/package-configurations
+  const text = await readText(entry.content, packageLimit).catch(() => '');
+  return !/"extends"\s*:/.test(text);
 }
 
 /**

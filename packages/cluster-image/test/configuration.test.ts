@@ -161,4 +161,12 @@ describe('the root of a workspace', () => {
       expect(await workspaceRoot(join(root, 'a/b'))).toBe(root);
     },
   );
+
+  test('is not where a package says how it differs from it', async () => {
+    const root = await contextDirectory({
+      'turbo.json': '{ "tasks": {} }',
+      'a/turbo.json': '// its own\n{ "extends": ["//"], "tasks": {} }',
+    });
+    expect(await workspaceRoot(join(root, 'a'))).toBe(root);
+  });
 });
