@@ -171,9 +171,7 @@ export async function holds(target: Repository, digest: Digest, tag?: string): P
 }
 
 function missing(source: Repository, what: string): OciError {
-  return new OciError('NOT_FOUND', `${source.repository || 'image'}: the source has no ${what}`, {
-    hint: 'Build the image again, or fetch it again from where it is whole.',
-  });
+  return new OciError('NOT_FOUND', `${source.repository || 'image'}: the source has no ${what}`);
 }
 
 /** Waits for all of them, then throws the first failure: nothing goes on behind the caller's back. */

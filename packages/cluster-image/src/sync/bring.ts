@@ -173,7 +173,7 @@ function knowing(target: SyncTarget): SyncTarget['knows'] {
 
 /** An index may be there for some of its platforms only, as caches and slimmed images have it. */
 function hinting(error: unknown): never {
-  if (!(error instanceof OciError) || error.code !== 'NOT_FOUND') {
+  if (!(error instanceof OciError) || error.code !== 'NOT_FOUND' || error.hint !== undefined) {
     throw error;
   }
   throw new OciError(error.code, error.message, {
