@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { restoreImage } from './restore.ts';
 import { runs } from './run.ts';
 
-const deliverySchema = z.object({ from: z.string(), buildTarget: z.string() });
+/** What is delivered, and the target that builds it. */
+export const deliverySchema = z.object({ from: z.string(), buildTarget: z.string() });
 
 /**
  * Delivers the image that a target of the project has built, wherever that came from; whether all of it

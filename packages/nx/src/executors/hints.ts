@@ -13,7 +13,7 @@ export function hintsOf(error: unknown, context: ExecutorContext): readonly stri
 
 function lockingHint({ projectName = '', projectsConfigurations }: ExecutorContext): string {
   const { targets = {} } = projectsConfigurations.projects[projectName] ?? {};
-  const [lock] = Object.keys(targets).filter(
+  const lock = Object.keys(targets).find(
     (name) => targets[name]?.executor === '@cluster-image/nx:lock-images',
   );
   const alone = lock === undefined ? '' : `, or \`nx run ${projectName}:${lock}\` for this project`;

@@ -1,15 +1,11 @@
 import type { ExecutorContext } from '@nx/devkit';
 import { OciError, pushVerb } from 'cluster-image';
 import { z } from 'zod';
-import { deliver } from './deliver.ts';
+import { deliver, deliverySchema } from './deliver.ts';
 import { targetOf } from './restore.ts';
 import { type ExecutorResult, reported, taskOf } from './run.ts';
 
-const schema = z.object({
-  from: z.string(),
-  buildTarget: z.string(),
-  to: z.string().optional(),
-});
+const schema = deliverySchema.extend({ to: z.string().optional() });
 const buildSchema = z.object({ tag: z.string().optional() });
 
 /** Pushes to where its name says, unless told otherwise. */

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { createProjectGraphAsync, readNxJson, type Tree, workspaceRoot } from '@nx/devkit';
-import { type Context, lockStep, lockVerb } from 'cluster-image';
+import { type Context, lockStep, lockVerb, OciError } from 'cluster-image';
 import { addToConfiguration } from './add-chart.ts';
 import { builtHere, type Entry, entryOf, type NamedImage, namedImages } from './named-images.ts';
 
@@ -62,8 +62,8 @@ function failing(failures: readonly string[]): undefined {
 /** What went wrong, and the next step. */
 function told(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const hint = 'hint' in error && typeof error.hint === 'string' ? [error.hint] : [];
-  return [error.message, ...hint].join('\n');
+  const hint = error instanceof OciError ? error.hint : undefined;
+  return hint === undefined ? error.message : `${error.message}\n${hint}`;
 }
 
 /** Mends one context, and tells what was wrong with it. */
