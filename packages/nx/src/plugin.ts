@@ -8,7 +8,7 @@ import { type PluginOptions, withDefaults } from './inference/options.ts';
 import { producerOf } from './inference/producer-of.ts';
 import { amongBases, type Producer, type Sources } from './inference/producer-tasks.ts';
 import { type WorkspaceImage, workspaceImages } from './inference/producers.ts';
-import { finder, isLinkIn, reader } from './inference/read.ts';
+import { finder, isLinkIn, reader, remembered } from './inference/read.ts';
 import { saidImage, saidPlatforms } from './inference/said-image.ts';
 import { releaseOf, type Targets } from './inference/targets.ts';
 import {
@@ -36,9 +36,10 @@ export const createNodes: CreateNodes<PluginOptions> = [
     };
     const names = withDefaults(options);
     const workspace = look(files, disk, names, (file) => namesFor(nxJsonConfiguration, file));
+    const known = knownOf(workspace);
     return Promise.all(
       [...(await buildFilesOf(workspace))].map(async ([root, file]) => {
-        const targets = await targetsOf(root, posix.basename(file), workspace);
+        const targets = await targetsOf(root, posix.basename(file), workspace, known);
         const projects =
           Object.keys(targets).length === 0 ? {} : { [root]: project(file, targets, workspace) };
         return [file, { projects }] satisfies CreateNodesResultArray[number];
@@ -59,10 +60,32 @@ function project(file: string, targets: Targets, { has, names }: Workspace) {
   return { ...released, targets: { ...targets, ...released.targets }, metadata };
 }
 
-async function targetsOf(root: string, file: string, workspace: Workspace): Promise<Targets> {
+/** What many projects ask for, of the workspace's own configuration above all. */
+interface Known {
+  platformsAt(root: string): Promise<readonly string[] | undefined>;
+  imagesAt(root: string): Promise<readonly WorkspaceImage[]>;
+  producerOf(image: WorkspaceImage): Promise<Producer | undefined>;
+}
+
+function knownOf(workspace: Workspace): Known {
+  return {
+    platformsAt: remembered(async (root) => saidPlatforms(await configurationAt(root, workspace))),
+    imagesAt: remembered(async (root) =>
+      workspaceImages(await configurationAt(root, workspace), root),
+    ),
+    producerOf: remembered((image) => producerOf(image, workspace)),
+  };
+}
+
+async function targetsOf(
+  root: string,
+  file: string,
+  workspace: Workspace,
+  known: Known,
+): Promise<Targets> {
   const { names, read, isLink, parents } = workspace;
-  const platforms = await platformsOf(root, workspace);
-  const images = await imagesFor(root, workspace);
+  const platforms = await platformsOf(root, known);
+  const images = await imagesFor(root, known);
   // What is below other projects is not among the files of this one, and part of its image all the same.
   const place = {
     root,
@@ -70,14 +93,14 @@ async function targetsOf(root: string, file: string, workspace: Workspace): Prom
   };
   if (clusterFiles.includes(file)) {
     const tools = await toolsOf(root, file, workspace);
-    return clusterTargets(place, tools, await sourcesOf(images, root, workspace), platforms, names);
+    return clusterTargets(place, tools, await sourcesOf(images, root, known), platforms, names);
   }
   const text = await read(posix.join(root, file));
   if (names.imageTargetName === false || text === undefined) return {};
   const said = file === configurationName ? saidImage(text) : sketch(text);
   if (!said) return {};
   const build = wholeBehindLinks(said, (path) => isLink(posix.join(root, path)));
-  const bases = await sourcesOf(amongBases(images, build.bases), root, workspace);
+  const bases = await sourcesOf(amongBases(images, build.bases), root, known);
   return imageTargets(place, file, build, bases, platforms, names);
 }
 
@@ -85,10 +108,10 @@ async function targetsOf(root: string, file: string, workspace: Workspace): Prom
 async function sourcesOf(
   images: readonly WorkspaceImage[],
   root: string,
-  workspace: Workspace,
+  known: Known,
 ): Promise<Sources> {
   const found = await Promise.all(
-    images.map(async (image) => [image, await producerOf(image, workspace)] as const),
+    images.map(async (image) => [image, await known.producerOf(image)] as const),
   );
   const left = found.flatMap(([image, producer]) => (producer === undefined ? [image] : []));
   return {
@@ -101,9 +124,8 @@ async function sourcesOf(
 }
 
 /** The platforms that the configuration of a context names, or else that of the workspace. */
-async function platformsOf(root: string, workspace: Workspace): Promise<readonly string[]> {
-  const own = saidPlatforms(await configurationAt(root, workspace));
-  return own ?? saidPlatforms(await configurationAt('.', workspace)) ?? [];
+async function platformsOf(root: string, { platformsAt }: Known): Promise<readonly string[]> {
+  return (await platformsAt(root)) ?? (await platformsAt('.')) ?? [];
 }
 
 /** What a context is read and built with; its configuration may name charts and kustomizations that lie elsewhere. */
@@ -119,8 +141,7 @@ async function toolsOf(root: string, file: string, workspace: Workspace): Promis
 }
 
 /** The images of the workspace that a context knows of, by its own configuration and that of the workspace. */
-async function imagesFor(root: string, workspace: Workspace): Promise<readonly WorkspaceImage[]> {
+async function imagesFor(root: string, { imagesAt }: Known): Promise<readonly WorkspaceImage[]> {
   const roots = root === '.' ? ['.'] : ['.', root];
-  const found = roots.map(async (at) => workspaceImages(await configurationAt(at, workspace), at));
-  return (await Promise.all(found)).flat();
+  return (await Promise.all(roots.map(imagesAt))).flat();
 }

@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { nxWorkspace } from './workspace.ts';
 
@@ -134,6 +136,45 @@ describe('images that the workspace builds', () => {
       });
     }
     expect(await edges(projects)).toEqual(['base -> api, implicit', 'cluster -> api, implicit']);
+  });
+
+  test('belong to the project that builds them, not to a package that was written among its outputs', async () => {
+    const images = {
+      'acme/api': 'oci:../apps/api/dist/image',
+      'acme/web': { from: 'oci-archive:../apps/web/dist/web.tar', target: 'pack' },
+    };
+    const workspace = await workspaceWith(images);
+    // Nx does not show what git ignores.
+    for (const app of ['api', 'web']) {
+      const made = join(workspace.root, 'apps', app, 'dist');
+      await mkdir(made, { recursive: true });
+      await writeFile(join(made, 'package.json'), `{ "name": "@acme/${app}" }`);
+    }
+    const { 'build-image': build } = await workspace.targets('cluster');
+    expect(build?.dependsOn).toEqual([
+      'cache-images',
+      { projects: ['directory:apps/api'], target: 'image' },
+      { projects: ['directory:apps/web'], target: 'pack' },
+    ]);
+  });
+
+  test('for several platforms are built by the target that joins them, also where that is written down', async () => {
+    const parts = ['linux-amd64', 'linux-arm64'].map((platform) => [
+      `image-${platform}`,
+      { executor: '@cluster-image/nx:image' },
+    ]);
+    const targets = {
+      ...Object.fromEntries(parts),
+      pack: { executor: '@cluster-image/nx:image-index' },
+    };
+    const workspace = await nxWorkspace({
+      ...files,
+      'apps/own/project.json': JSON.stringify({ targets }),
+      'cluster/cluster-image.json':
+        '{"workspaceImages": {"acme/own": "oci:../apps/own/dist/image"}}',
+    });
+    const { 'build-image': build } = await workspace.targets('cluster');
+    expect(build?.dependsOn).toContainEqual({ projects: ['directory:apps/own'], target: 'pack' });
   });
 
   test('go by the names that nx.json gives targets', async () => {

@@ -2,13 +2,12 @@ import { posix } from 'node:path';
 import { addProjectConfiguration, formatFiles, getProjects, type Tree } from '@nx/devkit';
 import { newContext } from 'cluster-image';
 import type { TargetNames } from '../inference/options.ts';
+import { clusterFiles } from '../inference/workspace.ts';
 import { addChart } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
 import { targetNamesFor } from './target-names.ts';
 import { writeNew } from './write-new.ts';
-
-const buildFiles = ['Sealfile', 'Kubefile'];
 
 function readme(name: string, names: TargetNames): string {
   const deeds = [
@@ -42,7 +41,7 @@ export default async function clusterImage(tree: Tree, given: unknown): Promise<
   const known = nameOfProjectAt(tree, root);
   const name = known ?? newName(tree, options.name ?? posix.basename(root));
   await init(tree, { skipFormat: true });
-  const buildFile = buildFiles.find((file) => tree.exists(posix.join(root, file)));
+  const buildFile = clusterFiles.find((file) => tree.exists(posix.join(root, file)));
   const names = targetNamesFor(tree, posix.join(root, buildFile ?? 'Kubefile'));
   if (known === undefined) {
     addProjectConfiguration(tree, name, {

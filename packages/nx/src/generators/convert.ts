@@ -9,7 +9,8 @@ import {
   updateNxJson,
 } from '@nx/devkit';
 import { covers, pluginEntry } from '../inference/entries.ts';
-import { jsonIn, objectIn } from '../inference/json.ts';
+import { saidImage } from '../inference/said-image.ts';
+import { clusterFiles, configurationName, imageFiles } from '../inference/workspace.ts';
 import { createNodes } from '../plugin.ts';
 import { isExplicit, merged, reduced, type Said, said, say, written } from './explicit-targets.ts';
 import { generatorOptions } from './options.ts';
@@ -69,12 +70,10 @@ async function foundBy(
 /** The files because of which the plugin gives a project targets. */
 function buildFilesAt(tree: Tree, root: string): readonly string[] {
   const at = (name: string): string => posix.join(root, name);
-  const configuration = at('cluster-image.json');
-  const isSaid = 'image' in objectIn(jsonIn(tree.read(configuration, 'utf8') ?? undefined));
+  const configuration = at(configurationName);
+  const isSaid = saidImage(tree.read(configuration, 'utf8') ?? undefined) !== undefined;
   return [
-    ...['Sealfile', 'Kubefile', 'Dockerfile', 'Containerfile']
-      .map(at)
-      .filter((path) => tree.exists(path)),
+    ...[...clusterFiles, ...imageFiles].map(at).filter((path) => tree.exists(path)),
     ...(isSaid ? [configuration] : []),
   ];
 }

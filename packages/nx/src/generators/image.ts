@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
 import {
   formatFiles,
-  type ProjectConfiguration,
   readJson,
   readProjectConfiguration,
   type Tree,
   updateProjectConfiguration,
 } from '@nx/devkit';
 import type { z } from 'zod';
-import { pluginName } from '../inference/entries.ts';
+import { imageTargetIn } from '../image-executors.ts';
+import { configurationName, imageFiles } from '../inference/workspace.ts';
 import { addToConfiguration } from './add-chart.ts';
 import init from './init.ts';
 import { generatorOptions } from './options.ts';
@@ -30,7 +30,7 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
   const { project: name, tag, clusters } = options;
   const project = readProjectConfiguration(tree, name);
   await init(tree, { skipFormat: true });
-  const target = explicitTarget(project) ?? targetNameFor(tree, project.root, options);
+  const target = imageTargetIn(project.targets ?? {}) ?? targetNameFor(tree, project.root, options);
   addImage(tree, project.root, options);
   if (tag !== undefined) {
     const { [target]: image, ...others } = project.targets ?? {};
@@ -48,19 +48,10 @@ export default async function image(tree: Tree, given: unknown): Promise<void> {
   if (!options.skipFormat) await formatFiles(tree);
 }
 
-const buildFiles = ['Dockerfile', 'Containerfile'];
-
-/** The target of a project that names its image without the plugin looking at it. */
-function explicitTarget({ targets = {} }: ProjectConfiguration): string | undefined {
-  const by = (executor: string): string | undefined =>
-    Object.keys(targets).find((name) => targets[name]?.executor === `${pluginName}:${executor}`);
-  return by('image-index') ?? by('image');
-}
-
 /** What the plugin calls the target that builds it. Throws where the plugin leaves images alone. */
 function targetNameFor(tree: Tree, root: string, { dockerfile }: Options): string {
-  const found = buildFiles.find((file) => tree.exists(posix.join(root, file)));
-  const wanted = dockerfile ? 'Dockerfile' : 'cluster-image.json';
+  const found = imageFiles.find((file) => tree.exists(posix.join(root, file)));
+  const wanted = dockerfile ? 'Dockerfile' : configurationName;
   const buildFile = posix.join(root, found ?? wanted);
   const { imageTargetName } = targetNamesFor(tree, buildFile);
   if (imageTargetName !== false) return imageTargetName;
@@ -71,9 +62,9 @@ function targetNameFor(tree: Tree, root: string, { dockerfile }: Options): strin
 
 /** Says what the image is, unless the project does already. */
 function addImage(tree: Tree, root: string, options: Options): void {
-  const configuration = posix.join(root, 'cluster-image.json');
+  const configuration = posix.join(root, configurationName);
   const isSaid =
-    buildFiles.some((file) => tree.exists(posix.join(root, file))) ||
+    imageFiles.some((file) => tree.exists(posix.join(root, file))) ||
     (tree.exists(configuration) && 'image' in readJson(tree, configuration));
   if (!isSaid && !options.dockerfile) addToConfiguration(tree, root, 'image', imageOf(options));
   if (!isSaid && options.dockerfile) writeNew(tree, root, { Dockerfile: dockerfile(options) });

@@ -1,10 +1,9 @@
 import { posix } from 'node:path';
 import type { CreateDependenciesContext, ProjectConfiguration } from '@nx/devkit';
 import type { PluginOptions } from './options.ts';
-import { projectRootOf, type WorkspaceImage, workspaceImages } from './producers.ts';
+import { directoriesAbove, type WorkspaceImage, workspaceImages } from './producers.ts';
 import { reader } from './read.ts';
-
-const configurationName = 'cluster-image.json';
+import { configurationName } from './workspace.ts';
 
 /** As Nx takes it; its own type wants an enum that only `@nx/devkit` has, which need not be there. */
 interface Dependency {
@@ -33,7 +32,7 @@ export async function createDependencies(
 
   function targetOf({ project, path }: WorkspaceImage): string | undefined {
     if (project !== undefined) return project in projects ? project : undefined;
-    const root = path && projectRootOf(path, (directory) => names.has(directory));
+    const root = directoriesAbove(path ?? '.').find((directory) => names.has(directory));
     return root === undefined ? undefined : names.get(root);
   }
 

@@ -1,15 +1,16 @@
 import { posix } from 'node:path';
-import { imageExecutors } from '../image-executors.ts';
-import { jsonIn, objectIn, stringIn } from './json.ts';
+import { imageTargetIn } from '../image-executors.ts';
+import { jsonIn, objectIn } from './json.ts';
 import type { Producer } from './producer-tasks.ts';
-import { projectRootOf, type WorkspaceImage } from './producers.ts';
+import { directoriesAbove, type WorkspaceImage } from './producers.ts';
 import { saidImage } from './said-image.ts';
 import {
   clusterFiles,
   configurationAt,
+  configurationName,
   firstOf,
+  hasProjectFile,
   imageFiles,
-  isProjectRoot,
   type Workspace,
 } from './workspace.ts';
 
@@ -21,8 +22,8 @@ export async function producerOf(
   image: WorkspaceImage,
   workspace: Workspace,
 ): Promise<Producer | undefined> {
-  const { path, project, target } = image;
-  const root = path && projectRootOf(path, (directory) => isProjectRoot(directory, workspace));
+  const { project, target } = image;
+  const root = await rootOf(image, workspace);
   const named = project ?? (root === undefined ? undefined : `directory:${root}`);
   if (named === undefined) return undefined;
   const found = root === undefined ? undefined : await buildOf(root, workspace);
@@ -33,12 +34,27 @@ export async function producerOf(
     : { ...image, project: named, target: built };
 }
 
+/**
+ * The root of the project that an image lies in: the nearest that builds one, for builds leave packages
+ * among their outputs, which are no projects.
+ */
+async function rootOf(
+  { path = '.', target }: WorkspaceImage,
+  workspace: Workspace,
+): Promise<string | undefined> {
+  const { files, has } = workspace;
+  const roots = directoriesAbove(path).filter((root) => hasProjectFile(root, has));
+  for (const root of roots) {
+    const names = target === undefined ? await buildOf(root, workspace) : undefined;
+    if (names !== undefined || (target ?? '') in (await targetsOf(root, workspace))) return root;
+  }
+  return roots.find((root) => hasProjectFile(root, (file) => files.has(file))) ?? roots[0];
+}
+
 /** What the target is called that builds the image of a project. */
 async function buildOf(root: string, workspace: Workspace): Promise<string | undefined> {
   const written = await targetsOf(root, workspace);
-  const ours = Object.keys(written).find((name) =>
-    imageExecutors.includes(stringIn(objectIn(written[name]).executor) ?? ''),
-  );
+  const ours = imageTargetIn(written);
   if (ours !== undefined) return ours;
   const clusterFile = firstOf(clusterFiles, root, workspace);
   const file = clusterFile ?? (await imageFileOf(root, workspace));
@@ -53,7 +69,7 @@ async function imageFileOf(root: string, workspace: Workspace): Promise<string |
   const file = firstOf(imageFiles, root, workspace);
   if (file !== undefined) return file;
   const text = await configurationAt(root, workspace);
-  return saidImage(text) === undefined ? undefined : posix.join(root, 'cluster-image.json');
+  return saidImage(text) === undefined ? undefined : posix.join(root, configurationName);
 }
 
 /** The targets that a project's own files name; scripts of a package are targets too. */

@@ -63,14 +63,13 @@ function pathsOf(images: readonly WorkspaceImage[]): readonly string[] {
 }
 
 /**
- * Those that are among what an image is built upon. Where that is not plain to see it is none of them: all
- * could make tasks wait for each other.
+ * Those that are among what an image is built upon.
  *
  * @param bases as the build file has them
  */
 export function amongBases(
   images: readonly WorkspaceImage[],
-  bases: readonly string[] | undefined = [],
+  bases: readonly string[],
 ): readonly WorkspaceImage[] {
   const names = new Set(bases.map((base) => short(base.replace(/:[^/]*$/, ''))));
   return images.filter(({ name }) => names.has(short(name)));

@@ -40,13 +40,9 @@ export function workspaceImages(text: string | undefined, root: string): readonl
   });
 }
 
-/** The nearest directory at or above a path that is the root of a project. */
-export function projectRootOf(
-  path: string,
-  isRoot: (directory: string) => boolean,
-): string | undefined {
-  for (let at = posix.dirname(path); ; at = posix.dirname(at)) {
-    if (isRoot(at)) return at;
-    if (at === '.' || at === '/' || at.startsWith('..')) return undefined;
-  }
+/** All directories that a path of the workspace is in, the nearest first, up to the workspace's own. */
+export function directoriesAbove(path: string): readonly string[] {
+  const found: string[] = [];
+  for (let at = path; !/^(?:\.$|\.\.|\/)/.test(at); found.push(at)) at = posix.dirname(at);
+  return found;
 }

@@ -10,19 +10,22 @@ export type ReadText = (path: string) => Promise<string | undefined>;
  * with a file is left for the tasks of its own project to tell.
  */
 export function reader(workspaceRoot: string): ReadText {
-  const known = new Map<string, string | undefined>();
-  return async (path) => {
-    if (!known.has(path)) known.set(path, textOf(join(workspaceRoot, path)));
-    return known.get(path);
-  };
+  return remembered(async (path) => textOf(join(workspaceRoot, path)));
 }
 
 /** Whether there is a file in the workspace. Each is looked for once. */
 export function finder(workspaceRoot: string): (path: string) => boolean {
-  const known = new Map<string, boolean>();
-  return (path) => {
-    const found = known.get(path) ?? existsSync(join(workspaceRoot, path));
-    known.set(path, found);
+  return remembered((path) => existsSync(join(workspaceRoot, path)));
+}
+
+/** A function that is asked for the same again and again, and works it out once; never for undefined. */
+export function remembered<Key, Value>(
+  workOut: (key: Key) => NonNullable<Value>,
+): (key: Key) => NonNullable<Value> {
+  const known = new Map<Key, NonNullable<Value>>();
+  return (key) => {
+    const found = known.get(key) ?? workOut(key);
+    known.set(key, found);
     return found;
   };
 }

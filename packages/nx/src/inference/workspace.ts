@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { jsonIn, objectIn, stringIn } from './json.ts';
 import type { TargetNames } from './options.ts';
+import { directoriesAbove } from './producers.ts';
 import type { ReadText } from './read.ts';
 
 export const clusterFiles = ['Sealfile', 'Kubefile'];
@@ -11,7 +12,7 @@ const projectFiles = ['project.json', 'package.json'];
 /** What there is in the workspace. */
 export interface Workspace extends Disk {
   /** What Nx gives this entry of the plugin: what lies elsewhere is not among them. */
-  readonly files: readonly string[];
+  readonly files: ReadonlySet<string>;
   /** The directories that have charts in them, or below, and those with kustomizations below `manifests/`. */
   readonly charts: ReadonlySet<string>;
   readonly kustomizations: ReadonlySet<string>;
@@ -37,7 +38,7 @@ export function look(
 ): Workspace {
   const known = new Set(files);
   return {
-    files: [...files].sort(),
+    files: new Set([...files].sort()),
     charts: new Set(files.filter(isChart).flatMap(directoriesAbove)),
     kustomizations: new Set(files.flatMap(kustomizationsOf)),
     parents: new Set(files.filter(isProjectFile).map(posix.dirname).flatMap(directoriesAbove)),
@@ -54,13 +55,6 @@ function isChart(file: string): boolean {
 
 function isProjectFile(file: string): boolean {
   return projectFiles.includes(posix.basename(file));
-}
-
-/** All directories that a path is in, up to the workspace's. */
-function directoriesAbove(path: string): readonly string[] {
-  const found: string[] = [];
-  for (let at = path; at !== '.'; found.push(at)) at = posix.dirname(at);
-  return found;
 }
 
 /** The directories below whose `manifests/` a kustomization is. */
@@ -98,8 +92,8 @@ async function isProject(root: string, { has, read }: Workspace): Promise<boolea
   return text === undefined || stringIn(objectIn(jsonIn(text)).name) !== undefined;
 }
 
-/** Whether a directory is, or may be, the root of a project. */
-export function isProjectRoot(root: string, { has }: Workspace): boolean {
+/** Whether a directory has a file that makes a project of it. */
+export function hasProjectFile(root: string, has: (path: string) => boolean): boolean {
   return projectFiles.some((name) => has(posix.join(root, name)));
 }
 
